@@ -1,0 +1,34 @@
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+
+.PHONY: help demo test test-slow test-assets lint table clean
+
+help:  ## Show what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/genbias: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@
+
+demo: $(BIN)/genbias  ## Install, audit the built-in generators, print a table and the report's path
+	$(BIN)/genbias run embedded --out runs/demo
+
+test: $(BIN)/genbias  ## Install and run the test suite
+	$(BIN)/python -m pytest
+
+test-slow: $(BIN)/genbias  ## The tests that take minutes
+	$(BIN)/python -m pytest -m slow --timeout 1800
+
+test-assets: $(BIN)/genbias  ## The tests on third-party models and photographs (GENBIAS_ASSETS)
+	$(BIN)/python -m pytest -m assets
+
+lint: $(BIN)/genbias  ## Style
+	$(BIN)/ruff check .
+
+table: $(BIN)/genbias  ## Regenerate the README's table from runs/demo
+	$(BIN)/python -m reports.readme runs/demo README.md
+
+clean:  ## Remove the environment and all runs
+	rm -rf .venv runs build *.egg-info

@@ -1,0 +1,222 @@
+"""The command ``genbias``: progress and words on stderr, machine output on stdout, exit codes as documented.
+
+0 done, every limit held; 1 a limit broken; 3 a limit undecided; 2 bad input; 4 the run failed.
+"""
+
+import json
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from audit.errors import GenbiasError, SpecError
+from audit.provenance import own_version
+
+
+class Verbs(click.Group):
+    """Adds the verbs that other packages bring, and turns every deliberate error into one sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *(e.name for e in entry_points(group="genbias.commands"))})
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        own = super().get_command(ctx, name)
+        if own is not None:
+            return own
+        found = [e for e in entry_points(group="genbias.commands") if e.name == name]
+        return found[0].load() if found else None
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except GenbiasError as error:
+            click.echo(f"genbias: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("genbias: interrupted; the same command continues where it stopped", err=True)
+            sys.exit(4)
+        except MemoryError:
+            click.echo("genbias: out of memory; try a smaller --set batch=N", err=True)
+            sys.exit(4)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(own_version(), prog_name="genbias")
+def main() -> None:
+    """Audit image generators for bias: gender presentation, skin tone, age and smile, with quality beside fairness.
+
+    \b
+    First steps:
+      genbias run embedded --out runs/demo     a complete audit of the built-in world, about three minutes
+      genbias audit my_faces/ --out runs/mine  a folder of images
+      genbias doctor                           what is installed, and what is missing
+    """
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+_out = click.option("--out", type=click.Path(path_type=Path), help="Run directory; default runs/NAME.")
+_device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:0.")
+
+
+def _changes(pairs: tuple[str, ...]) -> dict[str, Any]:
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise SpecError(f"--set {pair!r}: expected key=value, e.g. --set gallery=0")
+        found[key] = yaml.safe_load(value)
+    return found
+
+
+@main.command()
+@click.argument("spec")
+@_out
+@click.option("--samples", type=int, help="Images a generator; overrides the spec.")
+@click.option("--seed", type=int, help="Seed of the run; overrides the spec.")
+@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Change a key of the spec; repeatable.")
+@_device
+@_json
+def run(spec: str, out: Path | None, samples: int | None, seed: int | None, pairs: tuple[str, ...], device: str, as_json: bool) -> None:
+    """Run the audit SPEC, a YAML file or the name of a shipped spec, and render its report.
+
+    The same command again continues an interrupted run.
+    """
+    from audit.audits import run as run_audit
+    from audit.spec import load_spec
+
+    changes = _changes(pairs) | {k: v for k, v in (("samples", samples), ("seed", seed)) if v is not None}
+    out = out or Path("runs") / load_spec(spec, changes).name
+    words = [f"genbias run {spec} --out {out}", *(f"--set {k}={v}" for k, v in changes.items())]
+    result = run_audit(spec, out=out, device=device, command=" ".join(words), **{k.replace(".", "__"): v for k, v in changes.items()})
+    _finish(result, as_json)
+
+
+@main.command("audit")
+@click.argument("images")
+@click.option("--reference", help="Folder of real images to measure quality against; needs --encoder.")
+@click.option("--attributes", help="Comma-separated, e.g. gender,smile or gender*skin_tone; default: all that can be read.")
+@click.option("--classifier", "classifiers", multiple=True, help="Data manifest of a classifier; repeatable.")
+@click.option("--encoder", help="Data manifest of a feature encoder, for FID and precision/recall.")
+@click.option("--faces", type=click.Choice(["find", "aligned"]), default="find", show_default=True,
+              help="find: look for faces. aligned: each image is one face.")  # fmt: skip
+@click.option("--samples", type=int, help="Use the first so many images.")
+@click.option("--assets", type=click.Path(path_type=Path), help="Folder where files named by manifests are looked for.")
+@_out
+@_device
+@_json
+def audit_folder(images: str, reference: str | None, attributes: str | None, classifiers: tuple[str, ...], encoder: str | None,
+                 faces: str, samples: int | None, assets: Path | None, out: Path | None, device: str, as_json: bool) -> None:  # fmt: skip
+    """Audit IMAGES: a folder, zip, tar or Parquet. No spec needed."""
+    from audit.audits import audit_images
+
+    out = out or Path("runs") / f"audit-{Path(images).name or 'images'}"
+    result = audit_images(images, out=out, reference=reference, classifiers=list(classifiers) or None, encoder=encoder, faces=faces,
+                          attributes=[a.strip() for a in attributes.split(",")] if attributes else None, samples=samples,
+                          assets=assets, device=device, command=" ".join(["genbias", *sys.argv[1:]]))  # fmt: skip
+    _finish(result, as_json)
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--limits", required=True, type=click.Path(path_type=Path), help="YAML list of limits.")
+@_json
+def check(directory: Path, limits: Path, as_json: bool) -> None:
+    """Hold a finished run to the limits of a file; the exit code says how it went (0 held, 1 broken, 3 undecided)."""
+    from audit.limits import load_limits
+    from audit.result import load_result
+    from audit.verdicts import exit_code
+
+    verdicts = load_result(directory).check(load_limits(limits))
+    if as_json:
+        click.echo(json.dumps([v.__dict__ for v in verdicts], indent=1))
+    else:
+        for v in verdicts:
+            click.echo(f"{v.outcome:9}  {v.generator}: {v.limit} - {v.why}")
+    sys.exit(exit_code(verdicts))
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Copy the HTML report to this file.")
+def report(directory: Path, out: Path | None) -> None:
+    """Render the report of a finished run again, from result.json alone."""
+    for path in _render(directory):
+        click.echo(str(path))
+    if out is not None:
+        out.write_bytes((directory / "report.html").read_bytes())
+        click.echo(str(out))
+
+
+@main.command()
+@click.argument("spec")
+@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Change a key of the spec; repeatable.")
+@_json
+def validate(spec: str, pairs: tuple[str, ...], as_json: bool) -> None:
+    """Check SPEC without drawing an image: keys, types, names, weights and their checksums."""
+    from audit.audits import check_openable
+    from audit.spec import load_spec
+
+    loaded = load_spec(spec, _changes(pairs))
+    facts = check_openable(loaded)
+    if as_json:
+        click.echo(json.dumps(facts, indent=1))
+    else:
+        click.echo(f"{loaded.name}: valid; {len(loaded.generators)} generators, {loaded.samples} images each, {len(loaded.limits)} limits")
+
+
+@main.group()
+def assets() -> None:
+    """Models and data sets that the data manifests describe."""
+
+
+@assets.command("list")
+@_json
+def assets_list(as_json: bool) -> None:
+    """List every manifest with its kind, licence and whether its file is here."""
+    from audit.manifests import is_here, list_manifests
+
+    rows = [{"name": m.name, "kind": m.kind, "licence": m.licence, "terms": m.terms, "here": is_here(m)} for m in list_manifests()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    width = max(len(r["name"]) for r in rows)
+    for r in rows:
+        click.echo(f"{'*' if r['here'] else ' '} {r['name']:{width}}  {r['kind']:12}  {r['licence']}")
+    click.echo("\n* file is here and is the one described", err=True)
+
+
+@main.command()
+@_json
+def doctor(as_json: bool) -> None:
+    """Say what is installed and what is missing."""
+    from audit.doctor import findings
+
+    rows = findings()
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        for r in rows:
+            click.echo(f"{'ok ' if r['ok'] else '!! '} {r['what']:18} {r['found']}" + ("" if r["ok"] else f"  -> {r['do']}"))
+    sys.exit(0 if all(r["ok"] for r in rows) else 2)
+
+
+def _finish(result: Any, as_json: bool) -> None:
+    from audit.verdicts import exit_code
+
+    written = _render(result.path)
+    if as_json:
+        click.echo(json.dumps(result.to_dict(), indent=1, default=str))
+    else:
+        for e in entry_points(group="genbias.headlines"):
+            click.echo(e.load()(result.to_dict()), err=False)
+        for path in written:
+            if path.suffix == ".html":
+                click.echo(f"report: {path}")
+    sys.exit(exit_code(result.verdicts))
+
+
+def _render(directory: Path) -> list[Path]:
+    return [path for e in sorted(entry_points(group="genbias.renderers"), key=lambda e: e.name) for path in e.load()(directory)]

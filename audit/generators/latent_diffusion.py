@@ -1,0 +1,54 @@
+"""Latent diffusion from diffusers parts: a KL autoencoder, a UNet in its latent space, deterministic DDIM sampling.
+
+Rombach et al. 2022, arXiv 2112.10752 (latent diffusion); Song et al. 2021, arXiv 2010.02502, equation 12 with eta = 0
+(DDIM); v-prediction after Salimans and Ho 2022, arXiv 2202.00512. With eta = 0 the starting noise x_T is the only
+randomness, so the model is a plain map from latent to image like any other generator here.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class LatentDiffusion(nn.Module):
+    """x_T -> image.
+
+    Args:
+        autoencoder: keyword arguments of ``diffusers.AutoencoderKL``.
+        unet: keyword arguments of ``diffusers.UNet2DModel``.
+        scheduler: keyword arguments of ``diffusers.DDIMScheduler``.
+        steps: DDIM steps at sampling time.
+    """
+
+    def __init__(self, *, autoencoder: dict, unet: dict, scheduler: dict, steps: int = 20) -> None:
+        super().__init__()
+        from diffusers import AutoencoderKL, DDIMScheduler, UNet2DModel
+
+        self.autoencoder = AutoencoderKL(**autoencoder)
+        self.unet = UNet2DModel(**unet)
+        self.scheduler = DDIMScheduler(**scheduler)
+        self.steps = steps
+        channels, side = unet["in_channels"], unet["sample_size"]
+        self.latent_shape = (channels, side, side)
+        self.z_dim = channels * side * side
+        # Latents are standardised per channel before diffusion: the statistics are part of the weights.
+        self.register_buffer("latent_mean", torch.zeros(1, channels, 1, 1))
+        self.register_buffer("latent_scale", torch.ones(1, channels, 1, 1))
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Return standardised latents (n, c, s, s) of images in -1..1."""
+        return (self.autoencoder.encode(images).latent_dist.mean - self.latent_mean) / self.latent_scale
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return images, nominal range -1..1, of standardised latents."""
+        return self.autoencoder.decode(latents * self.latent_scale + self.latent_mean).sample
+
+    def denoise(self, x: Tensor, *, start: int = 0) -> Tensor:
+        """Run DDIM from x_T (or from step index ``start``) to a clean standardised latent."""
+        self.scheduler.set_timesteps(self.steps)
+        for t in self.scheduler.timesteps[start:]:
+            x = self.scheduler.step(self.unet(x, t).sample, t, x, eta=0.0).prev_sample
+        return x
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return (n, 3, h, w) float32, nominal range -1..1, from x_T given as (n, z_dim) standard normal numbers."""
+        return self.decode(self.denoise(z.view(-1, *self.latent_shape)))

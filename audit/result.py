@@ -1,0 +1,97 @@
+"""A finished audit: what ``result.json`` holds, and what Python code does with it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from audit.errors import RecordError
+from audit.quantities import Measure
+from audit.records import write_whole
+from audit.verdicts import Verdict, judge
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from audit.spec import LimitSpec
+
+SCHEMA = "genbias.result/1"
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything a report needs, and nothing that needs torch, a model or an image.
+
+    Attributes:
+        path: the run directory; None for a result that lives in memory only.
+        name: the spec's name.
+        provenance, spec, attributes: as in ``result.json``.
+        generators: a row a generator: counts of images and of what could not be read.
+        measures: a row a number.
+        comparisons: candidate minus baseline on the same ids.
+        verdicts: decisions on the spec's limits.
+        gallery: thumbnails by generator.
+        timings: seconds by stage, images per second, peak memory.
+    """
+
+    name: str
+    measures: list[Measure]
+    path: Path | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    spec: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    generators: list[dict[str, Any]] = field(default_factory=list)
+    comparisons: list[dict[str, Any]] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    gallery: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    timings: dict[str, Any] = field(default_factory=dict)
+
+    def frame(self) -> "pd.DataFrame":
+        """Return the measures as a table, a row a measure."""
+        import pandas as pd
+
+        return pd.DataFrame([m.row() for m in self.measures], columns=[f.name for f in fields(Measure)])
+
+    def check(self, limits: Sequence["LimitSpec | dict"]) -> list[Verdict]:
+        """Hold the measures to ``limits`` (dictionaries as in a spec) and return a verdict for each."""
+        from audit.limits import as_limits
+
+        return judge(self.measures, as_limits(limits))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of ``result.json``."""
+        rows = {"measures": [m.row() for m in self.measures], "verdicts": [v.__dict__ for v in self.verdicts]}
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("path", "measures", "verdicts")}
+        return {"schema": SCHEMA, **plain, **rows}
+
+    def save(self) -> Path:
+        """Write ``result.json`` whole and return its path."""
+        if self.path is None:
+            raise RecordError("this result has no directory; run the audit with out=...")
+        target = self.path / "result.json"
+        write_whole(target, json.dumps(self.to_dict(), indent=1, allow_nan=False, default=str).encode())
+        return target
+
+
+def load_result(path: str | Path) -> Result:
+    """Read ``result.json`` from a run directory.
+
+    Raises:
+        RecordError: there is none, it is truncated, or it has another schema.
+    """
+    folder = Path(path)
+    file = folder if folder.suffix == ".json" else folder / "result.json"
+    if not file.is_file():
+        raise RecordError(f"no result at {file}; make one with `genbias run SPEC --out {folder}`")
+    try:
+        raw = json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise RecordError(f"{file} is not whole JSON (line {error.lineno}); run the same genbias command again") from None
+    if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
+        found = raw.get("schema") if isinstance(raw, dict) else type(raw).__name__
+        raise RecordError(f"{file} has schema {found!r}; this version of genbias reads {SCHEMA!r}")
+    raw.pop("schema")
+    measures = [Measure(**row) for row in raw.pop("measures")]
+    verdicts = [Verdict(**row) for row in raw.pop("verdicts")]
+    return Result(measures=measures, verdicts=verdicts, path=file.parent, **raw)

@@ -1,0 +1,68 @@
+"""Any module that maps a latent to an image, as a source: the latent of image i is made from its seed alone."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from audit.errors import SourceError
+from audit.seeds import normals, uniforms
+from audit.sources.base import OK, Batch
+
+Prior = Literal["normal", "uniform"]
+
+
+class LatentSource:
+    """Draws images from ``module(z)``; see :class:`audit.sources.base.ImageSource`.
+
+    Args:
+        name: what the run calls it.
+        module: maps float32 z (n, z_dim) to (n, 3, h, w), nominal range -1..1.
+        z_dim: width of the latent.
+        prior: "normal" for N(0, 1), "uniform" for U(-1, 1).
+        digest: changes with the weights and settings.
+        device: where to draw.
+        call: keyword arguments of the module's call, e.g. ``{"truncation_psi": 0.7}``.
+        latents: replaces the prior: seeds (n,) -> z (n, z_dim). Samplers come in here.
+        caveats: sentences for the report.
+    """
+
+    count = None
+
+    def __init__(self, name: str, module: nn.Module, *, z_dim: int, digest: str, prior: Prior = "normal", device: str = "cpu",
+                 call: dict | None = None, latents: Callable[[np.ndarray], np.ndarray] | None = None,
+                 caveats: tuple[str, ...] = ()) -> None:  # fmt: skip
+        self.name, self.digest, self.caveats = name, digest, caveats
+        self.module = module.eval().to(device)
+        self.z_dim, self.prior, self.device, self.call = z_dim, prior, device, call or {}
+        self._latents = latents
+
+    def latents(self, seeds: np.ndarray) -> np.ndarray:
+        """Return (n, z_dim) latents: bit-equal for a seed whatever the batch."""
+        if self._latents is not None:
+            return self._latents(seeds)
+        if self.prior == "normal":
+            return normals(seeds, "z", self.z_dim)
+        return uniforms(seeds, "z", self.z_dim) * 2 - 1
+
+    def draw(self, ids: np.ndarray, seeds: np.ndarray) -> Batch:
+        z = torch.from_numpy(self.latents(seeds)).float().to(self.device)
+        with torch.inference_mode():
+            images = self.module(z, **self.call)
+        pixels, finite = _to_pixels(images, self.name)
+        status = [OK if good else "not finite" for good in finite]
+        return Batch(ids, seeds, list(pixels.cpu()), status)
+
+
+def _to_pixels(images: Tensor, name: str) -> tuple[Tensor, list[bool]]:
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise SourceError(f"generator {name!r} gave images of shape {tuple(images.shape)}; expected (n, 3, height, width)")
+    finite = torch.isfinite(images).flatten(1).all(dim=1)
+    # Networks overshoot -1..1 a little; a range of 0..255 or a network without its last activation does not.
+    largest = float(images[finite].abs().max()) if bool(finite.any()) else 0.0
+    if largest > 20:
+        raise SourceError(f"generator {name!r} gave values up to {largest:.3g}; expected a nominal range of -1..1")
+    images = torch.where(finite.view(-1, 1, 1, 1), images, torch.full_like(images, -1.0))
+    return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8), finite.tolist()

@@ -1,0 +1,250 @@
+"""The audit spec: a YAML file that says what is drawn, what reads it and which limits it is held to.
+
+An unknown key is an error that names the nearest valid one and its line; so is a wrong type.
+"""
+
+import difflib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from audit.attributes import ATTRIBUTES, parts
+from audit.errors import SpecError
+
+Names = str | list[str]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SourceSpec(_Strict):
+    """Where images come from.
+
+    Attributes:
+        source: "portraits", "folder", "callable", or a generator family ("stylegan2", "diffusion", "dcgan32", ...).
+        weights: "portraits/NAME" for a shipped model, the name of a data manifest, or a path.
+        path: folder, zip, tar or Parquet of images, for ``source: folder``.
+        population: "balanced", "celeb_like" or "professors", for ``source: portraits``.
+        call: "module:function", for ``source: callable``.
+        truncation_psi: truncation of a StyleGAN; 1 = none.
+        sampler: how latents are chosen, e.g. ``{method: magnet}``; None = the generator's own prior.
+    """
+
+    source: str
+    weights: str | None = None
+    path: str | None = None
+    population: str | None = None
+    call: str | None = None
+    truncation_psi: float = 1.0
+    sampler: dict[str, Any] | None = None
+
+
+class GeneratorSpec(SourceSpec):
+    """A source under audit; ``compare_to`` names the baseline it is paired with."""
+
+    title: str | None = None
+    baseline: bool = False
+    compare_to: str | None = None
+    trained_on: str | None = None
+
+
+class ReferenceSpec(SourceSpec):
+    """Images that quality is measured against.
+
+    ``role`` says what it stands for: "balanced" (what one would wish for) or "training" (what the generators saw).
+    """
+
+    role: Literal["balanced", "training", "reference"] = "reference"
+    samples: Annotated[int, Field(gt=1)] | None = None
+
+
+class InstrumentsSpec(_Strict):
+    """Who reads the images: names of built-in instruments or of data manifests; several for one role as a list."""
+
+    classifier: Names | None = None
+    second_rater: Names | None = None
+    encoder: str | None = None
+    skin_tone: Literal["monk"] | None = None
+    identity: str | None = None
+    face_finder: Literal["mtcnn"] | None = None
+    several_faces: Literal["largest", "exclude"] = "largest"
+
+
+class LimitSpec(_Strict):
+    """What a measure is held to; decided by its interval, not by its point."""
+
+    metric: str
+    attribute: str | None = None
+    group: str | None = None
+    generator: str | None = None
+    at_most: float | None = None
+    at_least: float | None = None
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> "LimitSpec":
+        if (self.at_most is None) == (self.at_least is None):
+            raise ValueError("a limit needs exactly one of at_most and at_least")
+        return self
+
+
+class Spec(_Strict):
+    """The whole audit. See the README for a commented example.
+
+    Attributes:
+        target: wished-for shares: "uniform", or a table {attribute: {class: share}}.
+        gallery: thumbnails shown per generator (and, a third as many, per group); 0 switches them off.
+        batch: images drawn at once; results do not depend on it.
+        shard: images a file; an interrupted run repeats at most this many.
+        assets: folder where files named by data manifests are looked for.
+    """
+
+    version: Literal[1] = 1
+    name: str
+    seed: int = 0
+    samples: Annotated[int, Field(gt=0)] = 2000
+    attributes: list[str] = list(ATTRIBUTES)
+    target: Literal["uniform"] | dict[str, dict[str, float]] = "uniform"
+    instruments: InstrumentsSpec = InstrumentsSpec()
+    reference: ReferenceSpec | list[ReferenceSpec] | None = None
+    generators: dict[str, GeneratorSpec]
+    limits: list[LimitSpec] = []
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    gallery: Annotated[int, Field(ge=0, le=96)] = 24
+    batch: Annotated[int, Field(gt=0)] = 64
+    shard: Annotated[int, Field(gt=0)] = 512
+    assets: str | None = None
+
+    @property
+    def references(self) -> list[ReferenceSpec]:
+        """The references as a list, empty where none was given."""
+        if self.reference is None:
+            return []
+        return self.reference if isinstance(self.reference, list) else [self.reference]
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Spec":
+        for attribute in self.attributes:
+            for part in parts(attribute):
+                if part not in ATTRIBUTES:
+                    raise ValueError(f"attributes: {part!r} is not an attribute; there are {', '.join(ATTRIBUTES)}")
+        if not self.generators:
+            raise ValueError("generators: an audit needs at least one")
+        for name, generator in self.generators.items():
+            if not name.replace("_", "").replace("-", "").replace(".", "").isalnum():
+                raise ValueError(f"generators: the name {name!r} becomes a folder; use letters, digits, '-', '_' and '.'")
+            if generator.compare_to is not None and generator.compare_to not in self.generators:
+                raise ValueError(f"generators.{name}.compare_to: there is no generator {generator.compare_to!r}{_nearest(generator.compare_to, self.generators)}")
+        for limit in self.limits:
+            if limit.generator is not None and limit.generator not in self.generators:
+                raise ValueError(f"limits: there is no generator {limit.generator!r}{_nearest(limit.generator, self.generators)}")
+        if isinstance(self.target, dict):
+            _check_target(self.target)
+        return self
+
+
+def _check_target(target: dict[str, dict[str, float]]) -> None:
+    for name, shares in target.items():
+        if name not in ATTRIBUTES:
+            raise ValueError(f"target: {name!r} is not an attribute{_nearest(name, ATTRIBUTES)}")
+        classes = ATTRIBUTES[name].classes
+        if set(shares) != set(classes):
+            raise ValueError(f"target.{name}: expected a share for each of {', '.join(classes)}; found {', '.join(shares)}")
+        if abs(sum(shares.values()) - 1) > 1e-6:
+            raise ValueError(f"target.{name}: the shares add up to {sum(shares.values()):g}; expected 1")
+
+
+def load_spec(name: str, changes: dict[str, Any] | None = None) -> Spec:
+    """Read a spec by shipped name ("embedded") or by path, with ``changes`` ({"samples": 500, "generators.a.path": ..}) on top.
+
+    Raises:
+        SpecError: with the file, the line, what was found and what was expected.
+    """
+    path = find_spec(name)
+    text = path.read_text(encoding="utf-8")
+    try:
+        raw, tree = yaml.safe_load(text), yaml.compose(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        raise SpecError(f"{path} is not YAML{line}: {getattr(error, 'problem', None) or error}") from None
+    if not isinstance(raw, dict):
+        raise SpecError(f"{path} holds a {type(raw).__name__}; expected a mapping with 'name' and 'generators'")
+    for dotted, value in (changes or {}).items():
+        _set(raw, dotted, value)
+    try:
+        return Spec.model_validate(raw)
+    except ValidationError as error:
+        raise SpecError(_sentence(error, path, tree)) from None
+
+
+def find_spec(name: str) -> Path:
+    """Return the path of a spec given by shipped name or path."""
+    shipped = resources.files("audit") / "specs"
+    known = sorted(p.name.removesuffix(".yaml") for p in shipped.iterdir() if p.name.endswith(".yaml"))
+    if name in known:
+        return Path(str(shipped / f"{name}.yaml"))
+    path = Path(name)
+    if path.is_file():
+        return path
+    hint = _nearest(name, known)
+    raise SpecError(f"no spec {name!r}{hint}; give the path of a YAML file or one of: {', '.join(known)}")
+
+
+def _set(raw: dict, dotted: str, value: Any) -> None:
+    *path, last = dotted.split(".")
+    for key in path:
+        raw = raw.setdefault(key, {})
+        if not isinstance(raw, dict):
+            raise SpecError(f"--set {dotted}: {key!r} is not a mapping in this spec")
+    raw[last] = value
+
+
+def _sentence(error: ValidationError, path: Path, tree: yaml.Node) -> str:
+    first = error.errors()[0]
+    where = [p for p in first["loc"] if not (isinstance(p, str) and p in _UNION_TAGS)]
+    line = _line(tree, where)
+    at = ".".join(str(p) for p in where)
+    if first["type"] == "extra_forbidden":
+        valid = _valid_keys(where[:-1])
+        return f"{path}, line {line}: unknown key {at!r}{_nearest(str(where[-1]), valid)}; valid keys here: {', '.join(valid)}"
+    if first["type"] == "missing":
+        return f"{path}, line {line}: {at!r} is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    found = f"; found {first['input']!r}" if where and not isinstance(first["input"], dict) else ""
+    return f"{path}, line {line}: {at + ': ' if at else ''}{message}{found}"
+
+
+_UNION_TAGS = {"ReferenceSpec", "list[ReferenceSpec]", "str", "list[str]", "literal['uniform']"}
+
+
+def _valid_keys(where: list) -> list[str]:
+    if not where:
+        return list(Spec.model_fields)
+    top = {"generators": GeneratorSpec, "reference": ReferenceSpec, "instruments": InstrumentsSpec, "limits": LimitSpec}
+    return list(top[where[0]].model_fields) if where[0] in top else []
+
+
+def _nearest(name: str, valid: Any) -> str:
+    close = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _line(node: yaml.Node | None, where: list) -> int:
+    """Return the line of the deepest node on the path; keys point at themselves, list items at their start."""
+    line = node.start_mark.line + 1 if node is not None else 1
+    for step in where:
+        if isinstance(node, yaml.MappingNode):
+            match = [(k, v) for k, v in node.value if k.value == str(step)]
+            if not match:
+                return line
+            line, node = match[0][0].start_mark.line + 1, match[0][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = node.start_mark.line + 1
+        else:
+            return line
+    return line

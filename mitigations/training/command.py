@@ -1,0 +1,30 @@
+"""``genbias train RECIPE``: rebuild a built-in model from its recipe."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("train")
+@click.argument("recipe")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/training"), show_default=True,
+              help="Weights, log, checkpoint and sample grid go to OUT/NAME.")  # fmt: skip
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:0.")
+@click.option("--install", is_flag=True, help="Replace the shipped model with the one just trained.")
+def train_command(recipe: str, out: Path, device: str, install: bool) -> None:
+    """Train RECIPE, the name of a shipped recipe or a YAML file.
+
+    The same command again continues an interrupted training from its checkpoint.
+    """
+    from audit.audits import choose_device
+    from audit.engines.allocator import keep_freed_blocks
+    from audit.portraits.models import FOLDER
+    from mitigations.training.train import install as install_model
+    from mitigations.training.train import train
+
+    keep_freed_blocks()
+    path = train(recipe, out, device=choose_device(device))
+    click.echo(str(path))
+    if install:
+        for target in install_model(path, FOLDER):
+            click.echo(str(target))

@@ -1,0 +1,122 @@
+"""Training of the latent diffusion model: first the autoencoder, then the UNet on cached latents.
+
+Noise is predicted as v (Salimans and Ho 2022, arXiv 2202.00512) with the min-SNR weight, gamma 5 (Hang et al. 2023,
+arXiv 2303.09556). The autoencoder is fitted with squared and absolute error and a small KL term; there is no perceptual or
+adversarial loss, so that no network that later judges the images takes part in making them.
+"""
+
+import copy
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from audit.generators.latent_diffusion import LatentDiffusion
+from mitigations.training.data import PortraitStream, to_signed
+from mitigations.training.recipes import Recipe, TrainingLog
+
+
+def train_diffusion(recipe: Recipe, out: Path, device: torch.device, *, sample: Callable[[nn.Module], None]) -> nn.Module:
+    """Train by ``recipe`` (kind "diffusion") and return the model with averaged UNet weights.
+
+    Both stages write checkpoints into ``out`` and continue from them.
+    """
+    torch.manual_seed(recipe.seed)
+    model = LatentDiffusion(**recipe.network).to(device, memory_format=torch.channels_last)
+    stream, log = PortraitStream(recipe.population, recipe.seed), TrainingLog(out)
+    saved = out / "autoencoder.pt"
+    if saved.exists():
+        model.load_state_dict(torch.load(saved, map_location=device, weights_only=True))
+    else:
+        _fit_autoencoder(model, stream, recipe.options, log)
+        torch.save(model.state_dict(), saved)
+    latents = _cache_latents(model, stream, recipe.options, out)
+    return _fit_unet(model, latents, recipe.options, log, out, sample)
+
+
+def _fit_autoencoder(model: LatentDiffusion, stream: PortraitStream, options: dict, log: TrainingLog) -> None:
+    network, batch = model.autoencoder.train(), options["autoencoder_batch"]
+    device = model.latent_mean.device
+    steps = options["autoencoder_images"] // batch
+    optimiser = torch.optim.AdamW(network.parameters(), lr=options["autoencoder_lr"], weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options["autoencoder_lr"], total_steps=steps, pct_start=0.1)
+    for step in tqdm(range(steps), unit="batch", desc="autoencoder"):
+        x = to_signed(stream.batch(step * batch, batch)[0]).to(device, memory_format=torch.channels_last)
+        posterior = network.encode(x).latent_dist
+        restored = network.decode(posterior.sample()).sample
+        error = F.mse_loss(restored, x) + 0.2 * F.l1_loss(restored, x)
+        loss = error + options["kl_weight"] * posterior.kl().mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        if step % 50 == 0:
+            log.write(stage="autoencoder", images=(step + 1) * batch, mse=F.mse_loss(restored, x).item(), loss=loss.item())
+    network.eval()
+
+
+def _cache_latents(model: LatentDiffusion, stream: PortraitStream, options: dict, out: Path) -> Tensor:
+    saved, device = out / "latents.pt", model.latent_mean.device
+    if saved.exists():
+        cached = torch.load(saved, map_location="cpu", weights_only=True)
+    else:
+        parts = []
+        with torch.inference_mode():
+            for first in tqdm(range(0, options["latents"], 256), unit="batch", desc="latents"):
+                x = to_signed(stream.batch(10_000_000 + first, 256)[0]).to(device, memory_format=torch.channels_last)
+                parts.append(model.autoencoder.encode(x).latent_dist.mean.cpu())
+        cached = torch.cat(parts).clone()
+        torch.save(cached, saved)
+    model.latent_mean.copy_(cached.mean(dim=[0, 2, 3], keepdim=True))
+    model.latent_scale.copy_(cached.std(dim=[0, 2, 3], keepdim=True))
+    return (cached - model.latent_mean.cpu()) / model.latent_scale.cpu()
+
+
+def _fit_unet(model: LatentDiffusion, latents: Tensor, options: dict, log: TrainingLog, out: Path,
+              sample: Callable[[nn.Module], None]) -> nn.Module:  # fmt: skip
+    device, batch, steps = model.latent_mean.device, options["batch"], options["images"] // options["batch"]
+    unet = model.unet.train()
+    average = copy.deepcopy(unet).eval().requires_grad_(False)
+    optimiser = torch.optim.AdamW(unet.parameters(), lr=options["lr"], betas=(0.9, 0.99), weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options["lr"], total_steps=steps, pct_start=0.05)
+    first, checkpoint = 0, out / "checkpoint.pt"
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        for part, name in ((unet, "unet"), (average, "average"), (optimiser, "optimiser"), (schedule, "schedule")):
+            part.load_state_dict(state[name])
+        first = state["step"]
+    generator = torch.Generator().manual_seed(first + 1)
+    alphas = model.scheduler.alphas_cumprod
+    model.unet, written = average, time.monotonic()
+    for step in tqdm(range(first, steps), initial=first, total=steps, unit="batch", desc="unet"):
+        clean = latents[torch.randint(len(latents), (batch,), generator=generator)]
+        t = torch.randint(len(alphas), (batch,), generator=generator)
+        noise = torch.randn(clean.shape, generator=generator)
+        signal, sigma = alphas[t].sqrt().view(-1, 1, 1, 1), (1 - alphas[t]).sqrt().view(-1, 1, 1, 1)
+        snr = (alphas[t] / (1 - alphas[t])).clamp(min=1e-8)
+        weight = snr.clamp(max=5.0) / (snr + 1)  # min-SNR weight for v-prediction
+        predicted = unet((signal * clean + sigma * noise).to(device, memory_format=torch.channels_last), t.to(device)).sample
+        error = (predicted - (signal * noise - sigma * clean).to(device)).square().mean(dim=[1, 2, 3])
+        loss = (weight.to(device) * error).mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        decay = min(0.999, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for slow, fast in zip(average.parameters(), unet.parameters(), strict=True):
+                slow.lerp_(fast, 1 - decay)
+        if step % 100 == 0:
+            log.write(stage="unet", images=(step + 1) * batch, loss=loss.item(), error=error.mean().item())
+        if time.monotonic() - written > 180:
+            torch.save({"unet": unet.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(),
+                        "schedule": schedule.state_dict(), "step": step + 1}, checkpoint)  # fmt: skip
+            sample(model)
+            written = time.monotonic()
+    return model.eval()

@@ -1,0 +1,109 @@
+"""Run one training recipe: networks from a fixed seed, weights as safetensors, the log beside them."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from audit.errors import SpecError
+from audit.generators.weights import read_weights, save_weights
+from audit.seeds import normals
+from mitigations.training.recipes import Recipe, load_recipe
+
+
+def train(name: str, out: Path, *, device: str = "cpu") -> Path:
+    """Train a recipe and return the path of its weights.
+
+    Args:
+        name: a shipped recipe's name, or the path of a YAML file.
+        out: folder for weights, log, checkpoint and sample grids; an interrupted run continues from its checkpoint.
+        device: "cpu" or "cuda".
+    """
+    torch.set_flush_denormal(True)  # small networks slow to half speed on denormals late in training
+    recipe, where = load_recipe(name), torch.device(device)
+    out = Path(out) / recipe.name
+    out.mkdir(parents=True, exist_ok=True)
+    if recipe.kind not in LOOPS:
+        raise SpecError(f"recipe {name!r} is of kind {recipe.kind!r}; there are loops for {', '.join(sorted(LOOPS))}")
+    return LOOPS[recipe.kind](recipe, out, where)
+
+
+def _stylegan2(recipe: Recipe, out: Path, device: torch.device) -> Path:
+    from mitigations.training.stylegan2 import train_stylegan2
+
+    def sample(generator: nn.Module, resolution: int) -> None:
+        z = torch.from_numpy(normals(np.arange(64, dtype=np.uint64), "z", generator.z_dim)).float().to(device)
+        with torch.no_grad():
+            images = generator.synthesis(generator.mapping(z), resolution=resolution)
+        write_grid(images.cpu(), out / "samples.png")
+
+    generator = train_stylegan2(recipe, out, device, sample=sample)
+    sample(generator, generator.resolution)
+    return _finish(generator, recipe, out, "stylegan2")
+
+
+def _diffusion(recipe: Recipe, out: Path, device: torch.device) -> Path:
+    from mitigations.training.diffusion import train_diffusion
+
+    def sample(model: nn.Module) -> None:
+        z = torch.from_numpy(normals(np.arange(64, dtype=np.uint64), "z", model.z_dim)).float().to(device)
+        with torch.inference_mode():
+            write_grid(model(z).cpu(), out / "samples.png")
+
+    model = train_diffusion(recipe, out, device, sample=sample)
+    sample(model)
+    return _finish(model, recipe, out, "latent_diffusion", dtype="float16")
+
+
+def _instrument(recipe: Recipe, out: Path, device: torch.device) -> Path:
+    from mitigations.training import instruments
+
+    model = getattr(instruments, f"train_{recipe.kind}")(recipe, out, device)
+    return _finish(model, recipe, out, recipe.kind)
+
+
+def _finish(model: nn.Module, recipe: Recipe, out: Path, kind: str, dtype: str = "float32", **facts: str) -> Path:
+    path = out / f"{recipe.name}.safetensors"
+    save_weights(model, path, kind=kind, network=recipe.network, dtype=dtype, recipe=recipe.name, seed=str(recipe.seed), **facts)
+    return path
+
+
+def write_grid(images: Tensor, path: Path, columns: int = 8) -> None:
+    """Write (n, 3, h, w) images in -1..1 as one picture."""
+    n, _, h, w = images.shape
+    rows = -(-n // columns)
+    sheet = np.zeros((rows * h, columns * w, 3), dtype=np.uint8)
+    pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    for i, picture in enumerate(pixels):
+        r, c = divmod(i, columns)
+        sheet[r * h : (r + 1) * h, c * w : (c + 1) * w] = picture
+    temporary = path.with_suffix(".tmp.png")
+    Image.fromarray(sheet).resize((columns * 128, rows * 128), Image.Resampling.NEAREST).save(temporary)
+    os.replace(temporary, path)
+
+
+def install(weights: Path, models: Path) -> list[Path]:
+    """Copy trained weights and their log to where the package keeps its models; classifiers are calibrated as well."""
+    made = [models / weights.name, models / f"{weights.stem}.log.jsonl"]
+    shutil.copyfile(weights, made[0])
+    shutil.copyfile(weights.with_name("log.jsonl"), made[1])
+    if read_weights(weights)[0] == "attribute_classifier":
+        from mitigations.training.calibration import calibrate
+
+        made.append(calibrate(made[0], models / f"{weights.stem}.calibration.json"))
+    return made
+
+
+LOOPS: dict[str, Callable[[Recipe, Path, torch.device], Path]] = {
+    "stylegan2": _stylegan2,
+    "diffusion": _diffusion,
+    "attribute_classifier": _instrument,
+    "encoder": _instrument,
+    "identity": _instrument,
+}
+"""Training loops by recipe kind."""

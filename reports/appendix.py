@@ -1,0 +1,116 @@
+"""The tables at the end of the page: missing data, second rater, methods, weights, and every measure there is."""
+
+from reports import numerals as num
+from reports import phrases, wording
+from reports.reading import COUNTS, QUALITY, Reading, Row, measured
+from reports.sheets import FAIRNESS, cut, name
+from reports.tables import Cell, Table, number
+
+MOST_ROWS = 400
+"""Rows of the full list printed on the page; measures.csv has all."""
+
+MOST_FILES = 20
+"""File names listed per generator and reason."""
+
+
+def others(reading: Reading) -> Table | None:
+    """Return the measures no other table shows (identity, skin tone shift, quality of single groups), if any."""
+    found = [row for row in reading.measures if not _shown(row)]
+    if not found:
+        return None
+    return Table("Other measures", ["Generator", "Measure", "Value", "Images"],
+                 [_line(reading, row) for row in found[:MOST_ROWS]], note=cut(len(found), most=MOST_ROWS))  # fmt: skip
+
+
+def missing(reading: Reading) -> Table:
+    """Return how many images could not be used, by generator and reason, with the names of files."""
+    rows = []
+    for g in reading.generators:
+        cells = []
+        for key in COUNTS:
+            row = reading.best(g.name, key)
+            share = f"{num.value(row)} ({num.span(row)})" if row is not None and measured(row) else ""
+            cells.append(Cell(num.count(g.missing[key]), share, "number"))
+        files = [f for key in COUNTS for f in g.files[key]]
+        listed = "; ".join(num.plain(f, limit=120) for f in files[:MOST_FILES]) or "\u2013"
+        listed += f"; and {num.count(len(files) - MOST_FILES)} more" if len(files) > MOST_FILES else ""
+        rows.append([name(reading, g), Cell(num.count(g.images), "", "number"), *cells, Cell(listed, "", "prose")])
+    return Table("Images that could not be used", ["Generator", "Images", *map(wording.metric, COUNTS), "Files"], rows)
+
+
+def agreement(reading: Reading) -> Table | None:
+    """Return how often the second rater agrees with the first, by generator and attribute, if there was one."""
+    asked = [a for a in reading.attributes if reading.has(["agreement"], attribute=a.name)]
+    if not asked:
+        return None
+    rows = [[name(reading, g, role=False), *[number(reading.best(g.name, "agreement", a.name)) for a in asked]]
+            for g in reading.generators]  # fmt: skip
+    caption = "Share of images on which the second rater gives the same label"
+    return Table(caption, ["Generator", *[wording.attribute(reading, a.name) for a in asked]], rows)
+
+
+def methods(reading: Reading) -> Table:
+    """Return how the interval of each metric was made, at what level and on how many images."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in reading.measures:
+        if measured(row):
+            found.setdefault((str(row.get("metric")), str(row.get("method") or "")), []).append(row)
+    order = {metric: i for i, metric in enumerate(phrases.METRICS)}
+    rows = []
+    for (metric, method), made in sorted(found.items(), key=lambda item: order.get(item[0][0], len(order))):
+        levels = sorted({r["level"] for r in made if r.get("level") is not None})
+        counts = sorted({int(r.get("n") or 0) for r in made})
+        span = [num.count(n) for n in sorted({counts[0], counts[-1]})]
+        rows.append([
+            Cell(wording.metric(metric), "", "head"), Cell(num.plain(method) or "\u2013", "", "prose"),
+            Cell(num.listing([num.percent(x).replace(".0%", "%") for x in levels]) or "\u2013", "", "number"),
+            Cell(" to ".join(span), "", "number"),
+        ])  # fmt: skip
+    return Table("How each interval was made", ["Measure", "Method", "Level", "Images"], rows)
+
+
+def weights(reading: Reading) -> Table:
+    """Return the weight files behind the result: what for, which bytes, under what licence."""
+    rows = [
+        [
+            Cell(num.plain(w.get("name")), num.plain(w.get("role") or ""), "head"),
+            Cell(num.plain(w.get("licence") or "licence not recorded")),
+            Cell(num.plain(w.get("sha256") or "\u2013"), "", "digest"),
+        ]
+        for w in reading.provenance.get("weights") or []
+    ]
+    return Table("Weights", ["Name", "Licence", "sha256"], rows)
+
+
+def everything(reading: Reading) -> Table:
+    """Return the full list of measures, cut at :data:`MOST_ROWS`."""
+    rows = []
+    for row in reading.measures[:MOST_ROWS]:
+        cells = _line(reading, row)
+        cells.append(Cell(num.plain(row.get("method") or ""), num.plain(row.get("protocol") or ""), "prose"))
+        rows.append(cells)
+    total = len(reading.measures)
+    columns = ["Generator", "Measure", "Value", "Images", "Method"]
+    return Table(f"All {num.plural(total, 'measure')}", columns, rows, note=cut(total, most=MOST_ROWS))
+
+
+def _line(reading: Reading, row: Row) -> list[Cell]:
+    about = [num.plain(row["attribute"])] if row.get("attribute") else []
+    about += [wording.group(row["group"])] if row.get("group") else []
+    about += ["corrected"] if row.get("corrected") else []
+    return [
+        Cell(num.plain(reading.title(row.get("generator"))), "", "head"),
+        Cell(wording.metric(row.get("metric")), ", ".join(about)),
+        number(row),
+        Cell(num.count(int(row.get("n") or 0)), "", "number"),
+    ]
+
+
+def _shown(row: Row) -> bool:
+    """Return whether another table of the page shows this row."""
+    metric, about, part = row.get("metric"), row.get("attribute"), row.get("group")
+    if metric in QUALITY:
+        return about is None and (part is None or str(part).startswith("reference:"))
+    if metric in ("share", "bias_amplification"):
+        return about is not None and part is not None
+    return part is None and (metric in COUNTS if about is None else metric in (*FAIRNESS, "agreement"))

@@ -1,0 +1,137 @@
+"""The page: one self-contained HTML file, no script, no request, readable in the dark, on a telephone and on paper."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from reports import appendix, gallery, phrases, sheets, wording
+from reports import numerals as num
+from reports.figures import comparison_figure, share_figure
+from reports.heatmap import intersection_figures
+from reports.reading import QUALITY, Attribute, Reading, measured
+from reports.tradeoff import tradeoff_figure
+
+SECTIONS = (
+    ("side-by-side", "Generators side by side"),
+    ("shares", "Shares against target"),
+    ("trade-off", "Fairness against quality"),
+    ("intersections", "Intersections"),
+    ("comparisons", "Candidate against baseline"),
+    ("samples", "Samples"),
+    ("quality", "Image quality"),
+    ("missing", "Missing data"),
+    ("method", "Method, caveats, provenance"),
+)
+
+MOST_DRAWN = 8
+"""Attributes, and intersections, drawn on the page; the findings name all of them, measures.csv has the numbers."""
+
+LONGEST_SPEC = 20_000
+"""Characters of the resolved spec the page prints."""
+
+
+def render(result: Mapping[str, Any], *, run_dir: Path | None = None) -> str:
+    """Return the report of a result as one HTML page.
+
+    The same result, and the same thumbnails, give the same page.
+
+    Args:
+        result: what :func:`reports.load` returns.
+        run_dir: the run directory, whose gallery/ is embedded as data URIs; None leaves labelled placeholders.
+
+    Raises:
+        ReportError: the result has another schema.
+    """
+    reading = Reading(result)
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            reading=reading,
+            num=num,
+            say=wording,
+            text=phrases,
+            sheets=sheets,
+            appendix=appendix,
+            sections=SECTIONS,
+            attributes=[_attribute(reading, a, i) for i, a in enumerate(reading.attributes[:MOST_DRAWN])],
+            intersections=[_intersection(reading, a, i) for i, a in enumerate(reading.intersections[:MOST_DRAWN])],
+            findings=[
+                (wording.attribute(reading, a.name), wording.finding(reading, a.name)) for a in reading.attributes
+            ],
+            drawn=MOST_DRAWN,
+            forest=comparison_figure(reading, "forest"),
+            shelves=gallery.shelves(reading, run_dir),
+            has_quality=reading.has(QUALITY),
+            references=reading.references(),
+            corrected=any(row.get("corrected") and measured(row) for row in reading.measures),
+            caveats=_caveats(reading),
+            spec=_spec(reading),
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["plain"] = num.plain
+    return environment
+
+
+def _attribute(reading: Reading, attribute: Attribute, index: int) -> dict[str, Any]:
+    return {
+        "title": wording.attribute(reading, attribute.name),
+        "caveat": num.plain(attribute.caveat),
+        "shares": share_figure(reading, attribute, f"shares-{index}"),
+        "trade_off": tradeoff_figure(reading, attribute, f"trade-off-{index}"),
+        "table": sheets.shares(reading, attribute),
+        "others": sheets.fairness(reading, attribute),
+    }
+
+
+def _intersection(reading: Reading, attribute: Attribute, index: int) -> dict[str, Any]:
+    rows = [
+        (g, c) for g in reading.generators for c in attribute.classes if reading.images(g.name, attribute.name, c) == 0
+    ]
+    empty = [wording.empty_cell(reading, reading.pair(g.name, "share", attribute.name, c)[0] or {}) for g, c in rows]
+    return {
+        "title": wording.attribute(reading, attribute.name),
+        "finding": wording.finding(reading, attribute.name),
+        "figures": intersection_figures(reading, attribute, f"cells-{index}"),
+        "empty": empty,
+        "table": sheets.shares(reading, attribute),
+        "others": sheets.fairness(reading, attribute),
+    }
+
+
+def _caveats(reading: Reading) -> list[tuple[str, list[str]]]:
+    """Return caveats with what they belong to: attributes, then generators, then the run."""
+    found = [(wording.attribute(reading, a.name), [num.plain(a.caveat)]) for a in reading.attributes if a.caveat]
+    found += [
+        (num.plain(g.title, limit=60), [num.plain(c) for c in g.caveats]) for g in reading.generators if g.caveats
+    ]
+    run = [num.plain(c) for c in reading.provenance.get("caveats") or []]
+    return [*found, *([("This run", run)] if run else [])]
+
+
+def _spec(reading: Reading) -> str:
+    """Return the resolved spec as indented JSON, cut where it is very long."""
+    spec = reading.result.get("spec")
+    if not spec:
+        return ""
+    lines = json.dumps(spec, indent=2, ensure_ascii=False, default=str).splitlines()
+    text = "\n".join(num.plain(line) for line in lines)
+    return (
+        text if len(text) <= LONGEST_SPEC else f"{text[:LONGEST_SPEC]}\n{num.CUT} cut here; result.json has all of it"
+    )

@@ -1,0 +1,73 @@
+"""The summary in Markdown: what CI systems and pull requests show."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from reports import numerals as num
+from reports import phrases, wording
+from reports.reading import Reading, measured, worst_first
+from reports.tables import headline_columns
+
+
+def render(result: Mapping[str, Any]) -> str:
+    """Return summary.md: the verdicts, the finding of each attribute, the headline table, where the report is.
+
+    Args:
+        result: what :func:`reports.load` returns.
+
+    Raises:
+        ReportError: the result has another schema.
+    """
+    reading = Reading(result)
+    findings = [(wording.attribute(reading, a.name), wording.finding(reading, a.name)) for a in reading.attributes]
+    findings.append(("Missing images", wording.missing(reading)))
+    blocks = [
+        f"# {_safe(reading.name)}: bias audit",
+        _safe(wording.audited(reading)),
+        f"**{_safe(wording.verdict_summary(reading))}**",
+        _verdicts(reading),
+        "\n".join(f"- **{_safe(about)}.** {_safe(sentence)}" for about, sentence in findings),
+        _headline(reading),
+        f"FD is the fairness discrepancy. {phrases.DISCREPANCY} {phrases.LABELS}",
+        "The full report is in `report.html`, every number in `measures.csv`, verdicts for CI in `junit.xml`.",
+    ]
+    return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def _verdicts(reading: Reading) -> str:
+    rows = [
+        [
+            str(v.get("outcome")),
+            reading.title(v.get("generator")),
+            wording.limit(reading, v),
+            wording.quoted(v) if measured(v) else "not measured",
+            v.get("why") or "",
+        ]
+        for v in worst_first(reading.verdicts)
+    ]
+    return _table(["outcome", "generator", "limit", "measured", "why"], rows) if rows else ""
+
+
+def _headline(reading: Reading) -> str:
+    asked = headline_columns(reading)
+    head = ["generator", "images"]
+    head += [f"FD {c.title}" if c.attribute else f"{c.title}, {wording.reference(c.group)}" for c in asked]
+    rows = []
+    for g in reading.generators:
+        found = [reading.best(g.name, c.metric, c.attribute, c.group) for c in asked]
+        numbers = [wording.quoted(row) if row and measured(row) else "not measured" for row in found]
+        rows.append([g.title, num.count(g.images), *numbers])
+    return _table(head, rows)
+
+
+def _table(head: list[str], body: list[list[str]]) -> str:
+    rows = [head, ["---"] * len(head), *body]
+    safe = [row if i == 1 else [_safe(text) for text in row] for i, row in enumerate(rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in safe)
+
+
+def _safe(text: str) -> str:
+    """Return ``text`` with everything Markdown or HTML would act on escaped."""
+    plain = num.plain(text).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"(?<!\w)_|_(?!\w)|[\\`*\[\]|#~]", lambda m: "\\" + m[0], plain)

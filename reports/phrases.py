@@ -1,0 +1,92 @@
+"""What the reports say whatever was found: the names of metrics, and the sentences that explain a section."""
+
+METRICS = {
+    "share": "Share of images",
+    "fairness_discrepancy": "Fairness discrepancy",
+    "share_gap": "Share gap",
+    "parity_ratio": "Parity ratio",
+    "total_variation": "Total variation",
+    "kl_divergence": "KL divergence",
+    "entropy": "Entropy",
+    "bias_amplification": "Bias amplification",
+    "fid": "FID",
+    "kid": "KID",
+    "precision": "Precision",
+    "recall": "Recall",
+    "density": "Density",
+    "coverage": "Coverage",
+    "group_fid": "FID of a group",
+    "group_kid": "KID of a group",
+    "group_coverage": "Coverage of a group",
+    "identity_similarity": "Identity similarity",
+    "attribute_change": "Attribute change",
+    "skin_tone_shift": "Skin tone shift",
+    "no_face": "No face",
+    "several_faces": "Several faces",
+    "unreadable": "Unreadable",
+    "agreement": "Agreement of the second rater",
+}
+
+NOT_ASKED = "not part of this audit"
+
+DISCREPANCY = (
+    "Fairness discrepancy is the Euclidean distance between the shares a generator draws and the target shares: "
+    "0 when they meet, and at most the square root of 1 minus 1/K for K classes and a uniform target."
+)
+SIMULTANEOUS = "Intervals hold for all classes of an attribute at once, not for each alone."
+TWO_REFERENCES = (
+    "Two references stand side by side because a distance to the training data rewards a generator for repeating the "
+    "imbalance of that data: moving towards the target can raise it without any loss of image quality. The balanced "
+    "reference does not have this flaw; the training reference shows what published numbers would show."
+)
+UNCURATED = (
+    "The first images of the run by id, not selected. Captions say what the classifier read, and its probability."
+)
+NO_GALLERY = "This run kept no thumbnails, so there are no sample images to show."
+NO_COMPARISONS = (
+    "No generator was compared with a baseline on the same image ids. A spec asks for it with compare_to, the name of "
+    "the baseline."
+)
+NO_VERDICTS = "No limit was set, so there is nothing to hold or break; what was found is below."
+NO_QUALITY = "No reference was given, so image quality was not measured."
+NO_INTERSECTIONS = "No intersection of attributes was asked for."
+NO_SHARES = "No attribute was read in this audit."
+CORRECTED = (
+    "Corrected numbers allow for the classifier's errors as measured on a calibration set, and their intervals carry "
+    "the uncertainty of that set. Raw numbers are the labels as they came; they stand beside the corrected ones."
+)
+UNCORRECTED = "The classifier was not calibrated: shares are of labels as they came, its errors included."
+HEADLINE_CORRECTED = "Discrepancies are of corrected shares where a calibration exists, else of raw ones."
+TRADE_OFF = (
+    "Each dot is a generator, with intervals both ways; a dotted line leads from a baseline to what was made of it. "
+    "Best is the left edge, at the bottom for FID and at the top for recall."
+)
+NO_TRADE_OFF = (
+    "No generator has both a fairness discrepancy and a quality measure, so there is nothing to set against each other."
+)
+HEAT = (
+    "A row is a cell, a column a generator; each field gives the share and the number of images. Blue fields lie below "
+    "the target share, orange ones above it, the strongest at a quarter and four times the target."
+)
+PROTOCOL = "Only numbers of the same protocol may be compared: same encoder, same size, same n, same reference."
+MISSING_BOUND = (
+    "An image that cannot be read is missing, not a member of any class; shares are of the images that were read."
+)
+AGREEMENT = (
+    "A second, independent classifier labelled the same images. Where the two disagree often, the shares depend on "
+    "which instrument is asked."
+)
+REPRODUCE = "The same command, in the same place, with the same versions, gives the same numbers:"
+NO_COMMAND = "The result does not record the command that made it."
+LABELS = (
+    "Every share here is a share of images labelled so by a classifier. It says how faces in images are read by that "
+    "instrument, and nothing about the identity of any person."
+)
+VERDICTS = (
+    "A limit is held or broken only when the whole interval lies on one side of it; otherwise it is undecided, and "
+    "more images may decide it."
+)
+COMPARED = (
+    "Candidate and baseline are compared on the same image ids. A difference is candidate minus baseline; p-values are "
+    "adjusted for the number of comparisons."
+)

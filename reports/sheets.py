@@ -1,0 +1,163 @@
+"""The tables of the page, each made from the rows of a result."""
+
+from reports import numerals as num
+from reports import wording
+from reports.reading import QUALITY, Attribute, Generator, Reading, Row, measured, worst_first
+from reports.tables import Cell, Column, Table, headline_columns, number, quoted
+
+MOST_ROWS = 150
+"""Rows of one table; what is cut is counted below it."""
+
+FAIRNESS = ("fairness_discrepancy", "share_gap", "parity_ratio", "total_variation", "kl_divergence", "entropy")
+
+
+def name(reading: Reading, generator: Generator, *, role: bool = True) -> Cell:
+    """Return the cell that names a generator: its number in the figures, its title and, if wanted, its part."""
+    part = wording.role(reading, generator) if role else ""
+    return Cell(num.plain(generator.title, limit=80), part, "head", generator.number)
+
+
+def verdicts(reading: Reading) -> Table:
+    """Return the verdicts, broken first, then undecided, then held."""
+    rows = []
+    for v in worst_first(reading.verdicts):
+        outcome = str(v.get("outcome"))
+        seen = number(v)
+        rows.append([
+            Cell(num.plain(outcome), "", outcome if outcome in ("broken", "undecided", "held") else ""),
+            Cell(num.plain(reading.title(v.get("generator"))), "", "head"),
+            Cell(wording.limit(reading, v)),
+            seen if measured(v) else Cell("not measured", "", "missing"),
+            Cell(num.plain(v.get("why") or ""), "", "prose"),
+        ])  # fmt: skip
+    return Table("Limits and what became of them", ["Outcome", "Generator", "Limit", "Measured", "Why"], rows)
+
+
+def side_by_side(reading: Reading) -> Table:
+    """Return the generators side by side: images, fairness discrepancies, quality, and FID against other references."""
+    asked = headline_columns(reading)
+    asked += [
+        Column(wording.metric("fid"), "fid", group=reference)
+        for reference in reading.references()[1:]
+        if any(reading.best(g.name, "fid", None, reference) for g in reading.generators)
+    ]
+    spans = [("", 2)]
+    for column in asked:
+        over = "Fairness discrepancy" if column.attribute else wording.upper_first(wording.reference(column.group))
+        spans = [*spans[:-1], (over, spans[-1][1] + 1)] if spans[-1][0] == over else [*spans, (over, 1)]
+    rows = [
+        [
+            name(reading, g),
+            Cell(num.count(g.images), "", "number"),
+            *[quoted(reading, reading.best(g.name, c.metric, c.attribute, c.group)) for c in asked],
+        ]
+        for g in reading.generators
+    ]
+    return Table("Generators side by side", ["Generator", "Images", *[c.title for c in asked]], rows, spans)
+
+
+def shares(reading: Reading, attribute: Attribute) -> Table:
+    """Return all shares of one attribute, raw and, where there are any, corrected, against their target."""
+    found = []
+    for g in reading.generators:
+        for c in attribute.classes:
+            raw, corrected = reading.pair(g.name, "share", attribute.name, c)
+            found += [(g, c, raw, corrected)] if raw or corrected else []
+    both = any(corrected for *_, corrected in found)
+    trained = reading.has(["bias_amplification"], attribute=attribute.name)
+    rows = []
+    for g, c, raw, corrected in found[:MOST_ROWS]:
+        images = reading.images(g.name, attribute.name, c)
+        rows.append(
+            [
+                name(reading, g, role=False),
+                Cell(wording.group(c)),
+                number(raw),
+                *([number(corrected)] if both else []),
+                *([number(reading.best(g.name, "bias_amplification", attribute.name, c))] if trained else []),
+                Cell(wording.target(raw or corrected).removeprefix("target ") or "\u2013", "", "number"),
+                Cell("\u2013" if images is None else num.count(images), "", "number"),
+            ]
+        )
+    caption = f"{wording.attribute(reading, attribute.name)}: share of images by label"
+    columns = ["Generator", "Labelled", "Raw", *(["Corrected"] if both else [])]
+    columns += [*(["Minus training share"] if trained else []), "Target", "Images"]
+    return Table(caption, columns, rows, note=cut(len(found)))
+
+
+def fairness(reading: Reading, attribute: Attribute) -> Table | None:
+    """Return the other measures of the same shares, or None where there are none."""
+    keys = [k for k in FAIRNESS if any(reading.best(g.name, k, attribute.name) for g in reading.generators)]
+    if not keys:
+        return None
+    columns, rows = ["Generator", "Shares used"], []
+    for g in reading.generators:
+        for corrected in (False, True):
+            found = [reading.pair(g.name, k, attribute.name)[corrected] for k in keys]
+            if any(found):
+                rows.append(
+                    [
+                        name(reading, g, role=False),
+                        Cell("corrected" if corrected else "raw"),
+                        *[number(r) for r in found],
+                    ]
+                )
+    caption = f"{wording.attribute(reading, attribute.name)}: other measures of these shares"
+    columns += [wording.metric(k) for k in keys]
+    return Table(caption, columns, rows[:MOST_ROWS], note=cut(len(rows)))
+
+
+def comparisons(reading: Reading, *, headline: bool) -> Table | None:
+    """Return comparisons of candidate and baseline: the whole-run ones (``headline``) or those of single classes."""
+    rows = []
+    for c in reading.comparisons:
+        whole = c.get("group") is None or str(c["group"]).startswith("reference:")
+        if whole is not headline:
+            continue
+        what = wording.metric(c.get("metric"))
+        about = [wording.attribute(reading, c["attribute"])] if c.get("attribute") else []
+        about += [wording.group(c["group"])] if c.get("group") else []
+        if c.get("corrected"):
+            about.append("corrected")
+        baseline = num.plain(reading.title(c.get("baseline")))
+        rows.append(
+            [
+                Cell(num.plain(reading.title(c.get("generator"))), f"against {baseline}", "head"),
+                Cell(what, ", ".join(about)),
+                _difference(c),
+                Cell(num.p_value(c.get("p_adjusted")) or "\u2013", "", "number"),
+                Cell(num.count(int(c["n"])) if c.get("n") else "\u2013", "", "number"),
+            ]
+        )
+    caption = "Candidate minus baseline, on the same image ids" if headline else "The same, class by class"
+    columns = ["Candidate", "Measure", "Difference", "Adjusted p", "Images"]
+    return Table(caption, columns, rows[:MOST_ROWS], note=cut(len(rows), file="result.json")) if rows else None
+
+
+def quality(reading: Reading) -> Table:
+    """Return all quality measures, a row per generator and reference, with the protocol they were made by."""
+    keys = [k for k in QUALITY if reading.has([k])]
+    rows = []
+    for g in reading.generators:
+        for ref in reading.references():
+            found = [reading.best(g.name, k, None, ref) for k in keys]
+            if any(found):
+                protocols = sorted({num.plain(r["protocol"]) for r in found if r is not None and r.get("protocol")})
+                rows.append([
+                    name(reading, g), Cell(wording.reference(ref)), *[number(r) for r in found],
+                    Cell("; ".join(protocols) or "\u2013", "", "prose"),
+                ])  # fmt: skip
+    return Table("Image quality against each reference",
+                 ["Generator", "Reference", *[wording.metric(k) for k in keys], "Protocol"], rows)  # fmt: skip
+
+
+def cut(total: int, *, most: int = MOST_ROWS, file: str = "measures.csv") -> str:
+    """Return the note below a table that was cut at ``most`` of ``total`` rows; empty where it was not."""
+    return f"The first {num.count(most)} of {num.count(total)} rows; {file} has all of them." if total > most else ""
+
+
+def _difference(row: Row) -> Cell:
+    if not measured(row):
+        return Cell("not compared", wording.reason(row), "missing")
+    value, between = num.difference(row)
+    return Cell(value, between, "number")
