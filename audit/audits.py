@@ -156,7 +156,7 @@ def _carry_out(spec: Spec, out: Path, device: str, command: str) -> Result:
             calibration = _calibration(spec)
             rng = np.random.default_rng(spec.seed)
             measures = measure(store, spec, rng=rng, calibration=calibration, training=_training(spec))
-            comparisons = compare_pairs(store, spec, rng=rng)
+            comparisons = compare_pairs(store, spec)
             facts = provenance(seed=spec.seed, spec_digest=digest(spec.model_dump(mode="json")), device=device, command=command)
             facts["weights"] = [_weight(i) for i in instruments]
             facts["caveats"] = _caveats(instruments, calibration)

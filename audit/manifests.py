@@ -243,7 +243,8 @@ def _parse(text: str, where: str, folder: Path | None) -> Manifest:
     try:
         return Manifest(**content, folder=folder)
     except ValidationError as error:
-        told = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a misspelt key explains a missing one
+        # A misspelt key explains a missing one, so it comes first.
+        told = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         raise ManifestError(f"{where}: " + "; ".join(_sentence(e) for e in told)) from None
 
 

@@ -119,7 +119,7 @@ def _amplification(name: str, attribute: str, groups: list[str], box: Shares, tr
     if isinstance(box, NotMeasured):
         return
     found = metrics.bias_amplification(box, trained)
-    for group, change in zip(groups, found.changes, strict=True):
+    for group, change in zip([None, *groups], [found.amplification, *found.change], strict=True):
         yield measure_row(name, "bias_amplification", change, attribute=attribute, group=group, corrected=corrected, level=level,
                           protocol="share generated minus share in the training population")  # fmt: skip
 
@@ -155,7 +155,7 @@ def _quality(name: str, run: Run, spec: Spec, rng: np.random.Generator) -> Itera
         else:
             generated, real = own[:n], other[:n]
             found = {"fid": metrics.frechet_estimate(generated, real, rng=rng, level=spec.level),
-                     "kid": metrics.kernel_estimate(generated, real, rng=rng, level=spec.level),
+                     "kid": metrics.kernel_estimate(generated, real, level=spec.level),
                      **metrics.neighbour_estimates(generated, real, rng=rng, level=spec.level)._asdict()}  # fmt: skip
         for metric, value in found.items():
             yield measure_row(name, metric, value, group=f"reference:{label}", protocol=protocol, level=spec.level)

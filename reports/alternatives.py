@@ -1,13 +1,14 @@
 """Text alternatives: what a figure or a sample shows, for those who do not see it, and short labels inside figures."""
 
 from reports import numerals as num
+from reports.phrases import MONK
 from reports.reading import Attribute, Generator, Reading, Row, measured
 from reports.wording import attribute, group, metric, quoted, said, target
 
 
 def sample_alt(title: str, sample: Row) -> str:
     """Return the text alternative of one sample image."""
-    words = [f"{label} ({p})" if p else label for label, p in said(sample)]
+    words = [f"{label} {p}" if label == MONK else f"{label} ({p})" if p else label for label, p in said(sample)]
     read = f", labelled {num.listing(words)}" if words else ", not labelled"
     return f"Image {num.plain(sample.get('id'))} of {num.plain(title, limit=60)}{read}"
 

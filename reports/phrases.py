@@ -27,6 +27,7 @@ METRICS = {
     "agreement": "Agreement of the second rater",
 }
 
+MONK = "Monk tone"
 NOT_ASKED = "not part of this audit"
 
 DISCREPANCY = (

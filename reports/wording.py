@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reports import numerals as num
-from reports.phrases import METRICS, NO_VERDICTS, NOT_ASKED
+from reports.phrases import METRICS, MONK, NO_VERDICTS, NOT_ASKED
 from reports.reading import COUNTS, Attribute, Generator, Reading, Row, measured
 
 
@@ -209,7 +209,7 @@ def said(sample: Row) -> list[tuple[str, str]]:
     for v in (sample.get("labels") or {}).values():
         p = v.get("p")
         lines.append((group(v.get("label")), num.signed(p, 2) if p is not None and math.isfinite(p) else ""))
-    return [*lines, *([("Monk tone", num.plain(sample["monk"]))] if sample.get("monk") is not None else [])]
+    return [*lines, *([(MONK, num.plain(sample["monk"]))] if sample.get("monk") is not None else [])]
 
 
 def said_of(sample: Row, name: str) -> list[tuple[str, str]]:

@@ -64,13 +64,16 @@ def bias_amplification(generated_box: ShareBox | NotMeasured, training_shares: A
         (0.1, (1,))
     """
     if not isinstance(generated_box, ShareBox | NotMeasured):
-        raise MetricError("bias_amplification takes a share box of the generated images; make one with share_box(counts)")
+        raise MetricError(
+            "bias_amplification takes a share box of the generated images; make one with share_box(counts)"
+        )
     if isinstance(generated_box, NotMeasured):
         return _nothing(generated_box, training_shares)
     q, p = generated_box, _training(training_shares, generated_box)
     over = p.value > 1 / q.k + 1e-12
     change = tuple(
-        _difference((q.value[i], q.low[i], q.high[i]), (p.value[i], p.low[i], p.high[i]), q, "share") for i in range(q.k)
+        _difference((q.value[i], q.low[i], q.high[i]), (p.value[i], p.low[i], p.high[i]), q, "share")
+        for i in range(q.k)
     )
     if over.any():
         amplification: Measurement = _difference(_share_of(q, over), _share_of(p, over), q, "share")
@@ -105,9 +108,7 @@ def _nothing(reason: NotMeasured, training_shares: Any) -> BiasAmplification:
     return BiasAmplification(share, (share,) * k, (nats,) * k, NotMeasured(reason.reason, reason.n, "distance"), ())
 
 
-def _difference(
-    q: tuple[float, float, float], p: tuple[float, float, float], box: ShareBox, unit: str
-) -> Estimate:
+def _difference(q: tuple[float, float, float], p: tuple[float, float, float], box: ShareBox, unit: str) -> Estimate:
     """Combine (value, low, high) of two independent quantities into their difference."""
     value = float(q[0] - p[0])
     low = value - float(np.hypot(q[0] - q[1], p[2] - p[0]))

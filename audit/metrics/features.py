@@ -50,7 +50,9 @@ def as_features(features: Any, *, name: str = "features", least: int = 2) -> NDA
     return array
 
 
-def feature_pair(generated: Any, reference: Any, *, least: int = 2) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+def feature_pair(
+    generated: Any, reference: Any, *, least: int = 2
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Return both feature matrices checked, and refuse a pair from two encoders.
 
     Raises:

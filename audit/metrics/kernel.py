@@ -106,12 +106,12 @@ def kernel_estimate(generated: Any, reference: Any, *, level: float = 0.95) -> M
     within_gen, within_ref = sums.generated.sum(), sums.reference.sum()
     across = sums.generated_to_reference.sum()
     value = within_gen / (n * (n - 1)) + within_ref / (m * (m - 1)) - 2 * across / (n * m)
-    without_gen = (within_gen - 2 * sums.generated) / ((n - 1) * (n - 2)) - 2 * (across - sums.generated_to_reference) / (
-        (n - 1) * m
-    )
-    without_ref = (within_ref - 2 * sums.reference) / ((m - 1) * (m - 2)) - 2 * (across - sums.reference_to_generated) / (
-        (m - 1) * n
-    )
+    without_gen = (within_gen - 2 * sums.generated) / ((n - 1) * (n - 2)) - 2 * (
+        across - sums.generated_to_reference
+    ) / ((n - 1) * m)
+    without_ref = (within_ref - 2 * sums.reference) / ((m - 1) * (m - 2)) - 2 * (
+        across - sums.reference_to_generated
+    ) / ((m - 1) * n)
     variance = (n - 1) * without_gen.var() + (m - 1) * without_ref.var()
     half = float(ndtri(0.5 + level / 2) * np.sqrt(variance))
     value = float(value)

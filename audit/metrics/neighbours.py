@@ -192,7 +192,9 @@ def _density_interval(density: float, error: float, n: int, t: float, level: flo
     high = density + t * error
     if high == 0:  # no image lies in any ball: the share of images that could, each counted once
         high = 1 - ((1 - level) / 2) ** (1 / n)
-    return Estimate(density, max(density - t * error, 0.0), high, n, level, "ratio", "Student interval of random halves")
+    return Estimate(
+        density, max(density - t * error, 0.0), high, n, level, "ratio", "Student interval of random halves"
+    )
 
 
 def _checked(generated: Any, reference: Any, ks: tuple[int, ...], block: int) -> tuple[NDArray, NDArray]:

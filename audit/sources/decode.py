@@ -8,6 +8,7 @@ import io
 import re
 import threading
 import warnings
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -139,13 +140,19 @@ def unreadable(reason: str) -> Decoded:
     return Decoded(torch.zeros((3, STAND_IN, STAND_IN), dtype=torch.uint8), f"unreadable: {reason}", ())
 
 
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()  # an older Pillow knows no AVIF, and opens nothing at all when asked for a format it does not know
+    return tuple(f for f in FORMATS if f in Image.OPEN)
+
+
 def _open(data: bytes) -> Image.Image:
     # Filters of warnings belong to the whole process, hence the lock; only the header is read under it.
     with _HEADER_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if data.startswith(_MAGIC["PNG"]):
             Image.open(io.BytesIO(data), formats=("PNG",)).verify()  # Pillow compares checksums only when asked to
-        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+        picture = Image.open(io.BytesIO(data), formats=_formats())
         picture.info["animated"] = picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1
         return picture
 

@@ -80,7 +80,7 @@ def test_a_truncated_answer_is_refused_and_asked_for_again(server):
 def test_a_file_that_is_never_right_leaves_nothing(server):
     server.answers["/net.pt"] = [BYTES[::-1]]
     wanted = manifest(server)
-    with pytest.raises(ManifestError, match="could not fetch net.pt of manifest 'net'.*expected sha256"):
+    with pytest.raises(ManifestError, match=r"could not fetch net\.pt of manifest 'net'.*expected sha256"):
         fetch(wanted, wanted.files[0])
     assert left_behind() == []
 

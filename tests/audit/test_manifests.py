@@ -81,9 +81,9 @@ def test_a_missing_yaml_file_says_where_it_was_looked_for(tmp_path):
 
 
 def test_an_unknown_key_is_told_with_its_place_and_the_nearest_valid_key(tmp_path):
-    with pytest.raises(ManifestError, match="unknown key 'licens'; did you mean 'licence'.*key 'licence' is missing"):
-        content = {k: v for k, v in GOOD.items() if k != "licence"} | {"licens": "MIT"}
-        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
+    content = {k: v for k, v in GOOD.items() if k != "licence"} | {"licens": "MIT"}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ManifestError, match=r"unknown key 'licens'; did you mean 'licence'.*key 'licence' is missing"):
         load_manifest(tmp_path / "mine.yaml")
     with pytest.raises(ManifestError, match=r"unknown key 'contract\.input\.crop\.margins'; did you mean 'margin'"):
         load_manifest(written(tmp_path, contract={"input": {"size": 8, "crop": {"margins": 1}}}))

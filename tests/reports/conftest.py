@@ -1,4 +1,4 @@
-"""A hand-made result of six generators, with what reports stumble over: empty cells, refusals, names from hostile files."""
+"""A hand-made result of six generators, with what reports stumble over: an empty cell, refusals, missing rows."""
 
 import copy
 import json
@@ -9,19 +9,32 @@ import zlib
 import pytest
 
 ATTRIBUTES = {
-    "gender": {"title": "Perceived gender presentation", "classes": ["feminine", "masculine"],
-               "caveat": "How a face is read by a classifier, not a person's gender; two classes are the limit of the instrument."},
-    "skin_tone": {"title": "Skin tone", "classes": ["light", "medium", "dark"],
-                  "caveat": "Monk tones 1-3, 4-6 and 7-10 as they appear in the image; lighting moves it; it is not race."},
-    "age": {"title": "Perceived age", "classes": ["young", "middle", "old"], "caveat": "Apparent age group of a drawn face."},
+    "gender": {
+        "title": "Perceived gender presentation",
+        "classes": ["feminine", "masculine"],
+        "caveat": "How a face is read by a classifier, not a person's gender; two classes are its limit.",
+    },
+    "skin_tone": {
+        "title": "Skin tone",
+        "classes": ["light", "medium", "dark"],
+        "caveat": "Monk tones 1-3, 4-6 and 7-10 as they appear in the image; lighting moves it; it is not race.",
+    },
+    "age": {
+        "title": "Perceived age",
+        "classes": ["young", "middle", "old"],
+        "caveat": "Apparent age group of a drawn face.",
+    },
     "smile": {"title": "Smile", "classes": ["neutral", "smiling"], "caveat": "The shape of the mouth, not an emotion."},
-}  # fmt: skip
+}
 GENERATORS = [
-    ("stylegan2", "StyleGAN2", None), ("self_conditioned", "Self-conditioned", "stylegan2"),
-    ("rebalanced", "Rebalanced", "stylegan2"), ("magnet", "MaGNET sampling", "stylegan2"),
-    ("diffusion", "Latent diffusion", None), ("gmm_diffusion", "Gaussian mixture", "diffusion"),
-]  # fmt: skip
-SHARES = {  # what the classifier said, each generator in the order above, first class or classes; the last is the rest
+    ("stylegan2", "StyleGAN2", None),
+    ("self_conditioned", "Self-conditioned", "stylegan2"),
+    ("rebalanced", "Rebalanced", "stylegan2"),
+    ("magnet", "MaGNET sampling", "stylegan2"),
+    ("diffusion", "Latent diffusion", None),
+    ("gmm_diffusion", "Gaussian mixture", "diffusion"),
+]
+SHARES = {  # what the classifier said of each generator above: all classes but the last, which is the rest
     "gender": [[0.782], [0.561], [0.512], [0.668], [0.744], [0.548]],
     "skin_tone": [[0.71, 0.21], [0.47, 0.29], [0.352, 0.331], [0.52, 0.28], [0.66, 0.24], [0.41, 0.33]],
     "age": [[0.62, 0.30], [0.45, 0.33], [0.36, 0.32], [0.51, 0.31], [0.58, 0.31], [0.39, 0.35]],
@@ -41,7 +54,7 @@ N = 2000
 def png(side=64, shade=120):
     """Return the bytes of a small PNG, made by hand so that the tests need no imaging library."""
     rows = b"".join(
-        b"\x00" + bytes((shade, (x * 3) % 256, (y * 3) % 256)[c] for x in range(side) for c in range(3))
+        b"\x00" + bytes((shade, x // 16 * 60, y // 16 * 60)[c] for x in range(side) for c in range(3))
         for y in range(side)
     )
 
@@ -55,11 +68,23 @@ def png(side=64, shade=120):
 def measure(generator, metric, value, half=0.0, **more):
     """Return one row of measures."""
     row = {
-        "generator": generator, "metric": metric, "attribute": None, "group": None, "value": value,
-        "low": None if value is None else value - half, "high": None if value is None else value + half, "level": 0.95,
-        "n": N, "unit": "share", "parity": None, "direction": "lower", "method": "box of simultaneous class intervals",
-        "protocol": None, "corrected": False, "reason": None,
-    }  # fmt: skip
+        "generator": generator,
+        "metric": metric,
+        "attribute": None,
+        "group": None,
+        "value": value,
+        "low": None if value is None else value - half,
+        "high": None if value is None else value + half,
+        "level": 0.95,
+        "n": N,
+        "unit": "share",
+        "parity": None,
+        "direction": "lower",
+        "method": "box of simultaneous class intervals",
+        "protocol": None,
+        "corrected": False,
+        "reason": None,
+    }
     return row | more
 
 
@@ -68,11 +93,23 @@ def share_rows(generator, attribute, groups, values, corrected):
     rows = []
     for group, value in zip(groups, values, strict=True):
         half = 2.24 * math.sqrt(value * (1 - value) / N) * (1.4 if corrected else 1.0)
-        rows.append(measure(
-            generator, "share", value, half, attribute=attribute, group=group, parity=1 / len(groups), direction="target",
-            low=max(0.0, value - half), high=min(1.0, value + half), corrected=corrected,
-            method="Clopper-Pearson, Bonferroni over classes" + (", calibration by parametric bootstrap" if corrected else ""),
-        ))  # fmt: skip
+        rows.append(
+            measure(
+                generator,
+                "share",
+                value,
+                half,
+                attribute=attribute,
+                group=group,
+                parity=1 / len(groups),
+                direction="target",
+                low=max(0.0, value - half),
+                high=min(1.0, value + half),
+                corrected=corrected,
+                method="Clopper-Pearson, Bonferroni over classes"
+                + (", calibration by parametric bootstrap" if corrected else ""),
+            )
+        )
     return rows
 
 
@@ -104,12 +141,15 @@ def attribute_rows(i, generator):
     pair = ("gender", "skin_tone")
     cells = [f"{a}*{b}" for a in ATTRIBUTES[pair[0]]["classes"] for b in ATTRIBUTES[pair[1]]["classes"]]
     joint = [a * b for a in told[pair[0]] for b in told[pair[1]]]
+    if i == 0:  # nobody in the last cell
+        joint = [joint[0] + joint[-1], *joint[1:-1], 0.0]
     rows += share_rows(generator, "*".join(pair), cells, joint, False)
-    if i == 0:
-        rows[-1] |= {"value": None, "low": None, "high": 0.0018, "n": 0, "reason": "no image of this group"}
+    if i == 0:  # an empty cell is measured: none of 2000; its interval says how many there may be
+        rows[-1]["high"] = 0.0018
     rows.append(
         measure(generator, "fairness_discrepancy", discrepancy(joint), 0.02, attribute="*".join(pair), parity=0.0)
     )
+    rows.append(measure(generator, "bias_amplification", 0.021, 0.02, attribute="gender", group="feminine", parity=0.0))
     return rows
 
 
@@ -118,8 +158,11 @@ def quality_rows(i, generator):
     fid, precision, recall = QUALITY[i]
     rows = []
     for reference, extra in (("balanced", 0.0), ("training", -2.1 if i in (0, 4) else 3.4)):
-        more = {"group": f"reference:{reference}", "method": "bootstrap of stored features",
-                "protocol": f"portraits encoder, 64 px, n={N}, reference {reference}"}  # fmt: skip
+        more = {
+            "group": f"reference:{reference}",
+            "method": "bootstrap of stored features",
+            "protocol": f"portraits encoder, 64 px, n={N}, reference {reference}",
+        }
         rows += [
             measure(generator, "fid", fid + extra, 0.6, unit="distance", **more),
             measure(generator, "kid", (fid + extra) / 4000, 0.0004, unit="distance", **more),
@@ -135,30 +178,79 @@ def quality_rows(i, generator):
 
 def compared(i, candidate, baseline):
     """Return the comparisons of one candidate with its baseline."""
-    row = {"generator": candidate, "baseline": baseline, "group": None, "level": 0.95, "n": N, "corrected": True, "reason": None,
-           "method": "paired bootstrap on ids, Holm"}  # fmt: skip
+    row = {
+        "generator": candidate,
+        "baseline": baseline,
+        "group": None,
+        "level": 0.95,
+        "n": N,
+        "corrected": True,
+        "reason": None,
+        "method": "paired bootstrap on ids, Holm",
+    }
     rows = [
-        row | {"metric": "fairness_discrepancy", "attribute": name, "difference": d, "low": d - 0.04, "high": d + 0.04,
-               "p_value": 0.0001, "p_adjusted": 0.0004}
+        row
+        | {
+            "metric": "fairness_discrepancy",
+            "attribute": name,
+            "difference": d,
+            "low": d - 0.04,
+            "high": d + 0.04,
+            "p_value": 0.0001,
+            "p_adjusted": 0.0004,
+        }
         for name in ATTRIBUTES
-        for d in [discrepancy(whole(SHARES[name][i])) - discrepancy(whole(SHARES[name][0 if baseline == "stylegan2" else 4]))]
-    ]  # fmt: skip
-    rows.append(row | {"metric": "share", "attribute": "gender", "group": "feminine", "difference": -0.221, "low": -0.249,
-                       "high": -0.193, "p_value": 0.0, "p_adjusted": 0.0})  # fmt: skip
-    rows.append(row | {
-        "metric": "fid", "attribute": None, "group": "reference:balanced", "difference": None, "low": None, "high": None, "n": 0,
-        "p_value": None, "p_adjusted": None, "corrected": False, "reason": "protocols differ: n=2000 against n=1999",
-    })  # fmt: skip
+        for d in [
+            discrepancy(whole(SHARES[name][i])) - discrepancy(whole(SHARES[name][0 if baseline == "stylegan2" else 4]))
+        ]
+    ]
+    rows.append(
+        row
+        | {
+            "metric": "share",
+            "attribute": "gender",
+            "group": "feminine",
+            "difference": -0.221,
+            "low": -0.249,
+            "high": -0.193,
+            "p_value": 0.0,
+            "p_adjusted": 0.0,
+        }
+    )
+    rows.append(
+        row
+        | {
+            "metric": "fid",
+            "attribute": None,
+            "group": "reference:balanced",
+            "difference": None,
+            "low": None,
+            "high": None,
+            "n": 0,
+            "p_value": None,
+            "p_adjusted": None,
+            "corrected": False,
+            "reason": "protocols differ: n=2000 against n=1999",
+        }
+    )
     return rows
 
 
 def verdict(generator, attribute, outcome, value, why):
     """Return one verdict on a fairness discrepancy at most 0.10."""
     return {
-        "limit": f"fairness_discrepancy of {attribute} at most 0.10", "generator": generator, "metric": "fairness_discrepancy",
-        "attribute": attribute, "group": None, "bound": 0.10, "value": value, "low": max(0.0, value - 0.03), "high": value + 0.03,
-        "outcome": outcome, "why": why,
-    }  # fmt: skip
+        "limit": f"fairness_discrepancy of {attribute} at most 0.10",
+        "generator": generator,
+        "metric": "fairness_discrepancy",
+        "attribute": attribute,
+        "group": None,
+        "bound": 0.10,
+        "value": value,
+        "low": max(0.0, value - 0.03),
+        "high": value + 0.03,
+        "outcome": outcome,
+        "why": why,
+    }
 
 
 def build():
@@ -166,46 +258,98 @@ def build():
     generators, measures, comparisons, gallery = [], [], [], {}
     for i, (name, title, against) in enumerate(GENERATORS):
         lost = {"no_face": 4 * i, "several_faces": i, "unreadable": 2 if i == 4 else 0}
-        generators.append({
-            "name": name, "title": title, "baseline": against is None, "compare_to": against, "images": N,
-            "readable": N - sum(lost.values()), **lost, "caveats": ["Trained on drawn portraits at 64 x 64."] if i < 2 else [],
-            "files_unreadable": ["a.jpg: truncated", "b.png: not an image"] if i == 4 else [],
-        })  # fmt: skip
+        generators.append(
+            {
+                "name": name,
+                "title": title,
+                "baseline": against is None,
+                "compare_to": against,
+                "images": N,
+                "readable": N - sum(lost.values()),
+                **lost,
+                "caveats": ["Trained on drawn portraits at 64 x 64."] if i < 2 else [],
+                "files_unreadable": ["a.jpg: truncated", "b.png: not an image"] if i == 4 else [],
+            }
+        )
         measures += [
             measure(name, k, v / N, 0.002, low=0.0, high=v / N + 0.002, method="Wilson") for k, v in lost.items()
         ]
         measures += attribute_rows(i, name) + quality_rows(i, name)
         comparisons += compared(i, name, against) if against else []
         gallery[name] = [
-            {"id": k, "file": f"gallery/{name}/{k:07d}.png", "group": None if k < 8 else "skin_tone=dark", "monk": 1 + k % 10,
-             "labels": {a: {"label": d["classes"][k % len(d["classes"])], "p": 0.6 + 0.04 * (k % 10)} for a, d in ATTRIBUTES.items()}}
+            {
+                "id": k,
+                "file": f"gallery/{name}/{k:07d}.png",
+                "group": None if k < 8 else "skin_tone=dark",
+                "monk": 1 + k % 10,
+                "labels": {
+                    a: {"label": d["classes"][k % len(d["classes"])], "p": 0.6 + 0.04 * (k % 10)}
+                    for a, d in ATTRIBUTES.items()
+                },
+            }
             for k in range(12)
-        ]  # fmt: skip
+        ]
     return {
-        "schema": "genbias.result/1", "name": "embedded",
+        "schema": "genbias.result/1",
+        "name": "embedded",
         "provenance": {
-            "created": "2026-11-22T10:00:00+00:00", "genbias": "0.1.0", "commit": "0123abc", "python": "3.12.4", "device": "cpu",
-            "packages": {"torch": "2.15.0", "numpy": "2.4.6"}, "platform": "Linux", "seed": 20261122, "spec_digest": "ab" * 32,
-            "command": "genbias run embedded", "caveats": ["The faces are drawn; no person is in them."],
+            "created": "2026-11-22T10:00:00+00:00",
+            "genbias": "0.1.0",
+            "commit": "0123abc",
+            "python": "3.12.4",
+            "device": "cpu",
+            "packages": {"torch": "2.15.0", "numpy": "2.4.6"},
+            "platform": "Linux",
+            "seed": 20261122,
+            "spec_digest": "ab" * 32,
+            "command": "genbias run embedded",
+            "caveats": ["The faces are drawn; no person is in them."],
             "weights": [{"name": "portraits/stylegan2", "role": "generator", "sha256": "cd" * 32, "licence": "MIT"}],
         },
         "spec": {"version": 1, "name": "embedded", "seed": 20261122, "samples": N, "target": "uniform"},
-        "attributes": copy.deepcopy(ATTRIBUTES), "generators": generators, "measures": measures, "comparisons": comparisons,
+        "attributes": copy.deepcopy(ATTRIBUTES),
+        "generators": generators,
+        "measures": measures,
+        "comparisons": comparisons,
         "verdicts": [
             verdict("stylegan2", "gender", "broken", 0.42, "the whole interval lies above 0.10"),
             verdict("rebalanced", "gender", "held", 0.02, "the whole interval lies below 0.10"),
-            verdict("self_conditioned", "gender", "undecided", 0.09, "0.10 lies inside the interval; about 3,100 images would decide"),
+            verdict(
+                "self_conditioned",
+                "gender",
+                "undecided",
+                0.09,
+                "0.10 lies inside the interval; about 3,100 images would decide",
+            ),
         ],
         "gallery": gallery,
-        "timings": {"seconds": {"draw": 212.0, "read": 96.0, "measure": 21.0, "total": 335.0}, "images_per_second": 35.8,
-                    "peak_memory_bytes": 1_910_000_000},
-    }  # fmt: skip
+        "timings": {
+            "seconds": {"draw": 212.0, "read": 96.0, "measure": 21.0, "total": 335.0},
+            "images_per_second": 35.8,
+            "peak_memory_bytes": 1_910_000_000,
+        },
+    }
 
 
 @pytest.fixture
 def example():
     """A fresh copy of the example result, free to be changed."""
     return build()
+
+
+@pytest.fixture
+def small(example):
+    """The example cut to two generators and two attributes, quick to draw."""
+    names = [row["name"] for row in example["generators"][:2]]
+    example["generators"] = example["generators"][:2]
+    example["attributes"] = {name: example["attributes"][name] for name in ("gender", "age")}
+    example["gallery"] = {name: example["gallery"][name] for name in names}
+    example["measures"] = [
+        row for row in example["measures"]
+        if row["generator"] in names and row["attribute"] in (None, "gender", "age", "gender*skin_tone")
+    ]  # fmt: skip
+    example["comparisons"] = [row for row in example["comparisons"] if row["generator"] in names]
+    return example
 
 
 @pytest.fixture
@@ -218,3 +362,9 @@ def run_dir(tmp_path, example):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(png(shade=40 * i))
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def builder():
+    """The function that makes the example, for tests that share one page."""
+    return build

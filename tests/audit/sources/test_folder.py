@@ -233,18 +233,6 @@ def test_an_encrypted_member_of_a_zip_is_a_row(tmp_path):
     assert drawn(FolderSource(path, name="x")).status[4] == "unreadable: encrypted"
 
 
-def test_a_tar_that_was_cut_short_is_refused_or_its_last_row_says_so(tmp_path):
-    path = as_tar(tmp_path / "t.tar", {f"{i}.png": picture(i, size=80) for i in range(3)})
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
-    try:
-        status = drawn(FolderSource(path, name="x")).status
-    except SourceError as refused:
-        assert "cut short" in str(refused)
-    else:
-        assert status[0].startswith("unreadable") or status[-1].startswith("unreadable")
-
-
 def test_a_file_that_claims_to_be_enormous_is_a_row(tmp_path, monkeypatch):
     monkeypatch.setattr("audit.sources.containers.LARGEST_FILE", 100)
     for kind in ("directory", "zip", "tar"):
@@ -296,10 +284,10 @@ def test_nothing_there_is_told_in_a_sentence(tmp_path):
         FolderSource(tmp_path / "labels.csv", name="x")
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar.gz", "parquet"])
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "parquet"])
 def test_an_archive_that_was_cut_short_is_told_in_a_sentence(tmp_path, kind):
     path = boxed(tmp_path, kind)
-    path.write_bytes(path.read_bytes()[:-200])
+    path.write_bytes(path.read_bytes()[: 200 if kind == "parquet" else 3000])
     with pytest.raises(SourceError, match="cut short"):
         FolderSource(path, name="x")
 
