@@ -143,7 +143,7 @@ def seconds(duration: float) -> str:
 
     Example:
         >>> seconds(0.42), seconds(95), seconds(7300)
-        ('0.4 s', '1 min 35 s', '2 h 2 min')
+        ('0.4 s', '1 min 35 s', '2 h 1 min')
     """
     if duration < 60:
         return f"{duration:.1f} s"

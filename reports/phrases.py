@@ -89,5 +89,5 @@ VERDICTS = (
 )
 COMPARED = (
     "Candidate and baseline are compared on the same image ids. A difference is candidate minus baseline; p-values are "
-    "adjusted for the number of comparisons."
+    "adjusted for the number of comparisons. Rows not marked corrected compare the labels as they came."
 )

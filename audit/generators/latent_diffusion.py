@@ -5,8 +5,14 @@ Rombach et al. 2022, arXiv 2112.10752 (latent diffusion); Song et al. 2021, arXi
 randomness, so the model is a plain map from latent to image like any other generator here.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
 
 class LatentDiffusion(nn.Module):
@@ -17,16 +23,18 @@ class LatentDiffusion(nn.Module):
         unet: keyword arguments of ``diffusers.UNet2DModel``.
         scheduler: keyword arguments of ``diffusers.DDIMScheduler``.
         steps: DDIM steps at sampling time.
+        patch: pixels are folded into channels in squares of this side before the autoencoder, which keeps its costly
+            full-size layers small; 1 = none.
     """
 
-    def __init__(self, *, autoencoder: dict, unet: dict, scheduler: dict, steps: int = 20) -> None:
+    def __init__(self, *, autoencoder: dict, unet: dict, scheduler: dict, steps: int = 20, patch: int = 1) -> None:
         super().__init__()
         from diffusers import AutoencoderKL, DDIMScheduler, UNet2DModel
 
         self.autoencoder = AutoencoderKL(**autoencoder)
         self.unet = UNet2DModel(**unet)
         self.scheduler = DDIMScheduler(**scheduler)
-        self.steps = steps
+        self.steps, self.patch = steps, patch
         channels, side = unet["in_channels"], unet["sample_size"]
         self.latent_shape = (channels, side, side)
         self.z_dim = channels * side * side
@@ -36,11 +44,19 @@ class LatentDiffusion(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """Return standardised latents (n, c, s, s) of images in -1..1."""
-        return (self.autoencoder.encode(images).latent_dist.mean - self.latent_mean) / self.latent_scale
+        return (self.posterior(images).mean - self.latent_mean) / self.latent_scale
+
+    def posterior(self, images: Tensor) -> "DiagonalGaussianDistribution":
+        """Return the autoencoder's distribution over raw latents of images in -1..1."""
+        return self.autoencoder.encode(F.pixel_unshuffle(images, self.patch)).latent_dist
+
+    def restore(self, raw: Tensor) -> Tensor:
+        """Return images of raw (not standardised) latents."""
+        return F.pixel_shuffle(self.autoencoder.decode(raw).sample, self.patch)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return images, nominal range -1..1, of standardised latents."""
-        return self.autoencoder.decode(latents * self.latent_scale + self.latent_mean).sample
+        return self.restore(latents * self.latent_scale + self.latent_mean)
 
     def denoise(self, x: Tensor, *, start: int = 0) -> Tensor:
         """Run DDIM from x_T (or from step index ``start``) to a clean standardised latent."""

@@ -111,9 +111,8 @@ def delta_e_2000(
     grey = c1 * c2 == 0  # hue means nothing then
     turn = (h2 - h1 + 180) % 360 - 180
     turn = np.where(h2 - h1 == 180, 180.0, turn)
-    turn = np.where(grey, 0.0, turn)  # equation 10
     d_l, d_c = l2 - l1, c2 - c1
-    d_h = 2 * np.sqrt(c1 * c2) * np.sin(np.radians(turn) / 2)  # equation 11
+    d_h = 2 * np.sqrt(c1 * c2) * np.sin(np.radians(turn) / 2)  # equation 11; 0 for greys whatever their hue
     mean_l, mean_c = (l1 + l2) / 2, (c1 + c2) / 2
     apart = np.abs(h1 - h2) > 180
     mean_h = np.where(apart, (h1 + h2 + np.where(h1 + h2 < 360, 360, -360)) / 2, (h1 + h2) / 2)

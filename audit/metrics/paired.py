@@ -184,9 +184,11 @@ def _tango(gained: int, lost: int, n: int, z: float) -> tuple[float, float]:
 
 
 def _mid_p(gained: int, lost: int) -> float:
+    if gained == lost:
+        return 1.0
     changed, fewer = gained + lost, min(gained, lost)
     equal = math.exp(gammaln(changed + 1) - gammaln(fewer + 1) - gammaln(changed - fewer + 1) - changed * math.log(2))
-    return min(1.0, float(2 * bdtr(fewer, changed, 0.5)) - equal)
+    return min(1.0, max(0.0, float(2 * bdtr(fewer, changed, 0.5)) - equal))
 
 
 def _plain(q: NDArray[np.float64], t: NDArray[np.float64]) -> float:

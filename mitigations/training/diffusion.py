@@ -1,7 +1,7 @@
 """Training of the latent diffusion model: first the autoencoder, then the UNet on cached latents.
 
 Noise is predicted as v (Salimans and Ho 2022, arXiv 2202.00512) with the min-SNR weight, gamma 5 (Hang et al. 2023,
-arXiv 2303.09556). The autoencoder is fitted with squared and absolute error and a small KL term; there is no perceptual or
+arXiv 2303.09556). The autoencoder is fitted with squared and absolute error, a term for colour and a small KL term; there is no perceptual or
 adversarial loss, so that no network that later judges the images takes part in making them.
 """
 
@@ -46,9 +46,11 @@ def _fit_autoencoder(model: LatentDiffusion, stream: PortraitStream, options: di
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options["autoencoder_lr"], total_steps=steps, pct_start=0.1)
     for step in tqdm(range(steps), unit="batch", desc="autoencoder"):
         x = to_signed(stream.batch(step * batch, batch)[0]).to(device, memory_format=torch.channels_last)
-        posterior = network.encode(x).latent_dist
-        restored = network.decode(posterior.sample()).sample
-        error = F.mse_loss(restored, x) + 0.2 * F.l1_loss(restored, x)
+        posterior = model.posterior(x)
+        restored = model.restore(posterior.sample())
+        # Most variance is lightness; without a term of its own, colour is learned last.
+        colour = F.mse_loss(_opponents(restored), _opponents(x))
+        error = F.mse_loss(restored, x) + 0.2 * F.l1_loss(restored, x) + options["colour_weight"] * colour
         loss = error + options["kl_weight"] * posterior.kl().mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -60,6 +62,12 @@ def _fit_autoencoder(model: LatentDiffusion, stream: PortraitStream, options: di
     network.eval()
 
 
+def _opponents(x: Tensor) -> Tensor:
+    """Return (n, 2, h, w): green against magenta, and blue against yellow."""
+    r, g, b = x.unbind(dim=1)
+    return torch.stack([g - (r + b) / 2, b - (r + g) / 2], dim=1)
+
+
 def _cache_latents(model: LatentDiffusion, stream: PortraitStream, options: dict, out: Path) -> Tensor:
     saved, device = out / "latents.pt", model.latent_mean.device
     if saved.exists():
@@ -69,7 +77,7 @@ def _cache_latents(model: LatentDiffusion, stream: PortraitStream, options: dict
         with torch.inference_mode():
             for first in tqdm(range(0, options["latents"], 256), unit="batch", desc="latents"):
                 x = to_signed(stream.batch(10_000_000 + first, 256)[0]).to(device, memory_format=torch.channels_last)
-                parts.append(model.autoencoder.encode(x).latent_dist.mean.cpu())
+                parts.append(model.posterior(x).mean.cpu())
         cached = torch.cat(parts).clone()
         torch.save(cached, saved)
     model.latent_mean.copy_(cached.mean(dim=[0, 2, 3], keepdim=True))

@@ -109,7 +109,7 @@ def test_the_page_asks_the_network_for_nothing_and_runs_nothing(run_dir, small):
         assert not [name for name in attrs if name.startswith("on")]
         for name in ("src", "href", "srcset", "xlink:href", "action", "poster", "data"):
             assert attrs.get(name, "#").startswith(("#", "data:image/"))
-    assert "@import" not in page and not re.search(r"url\((?!#)", page) and "http" not in page
+    assert "@import" not in page and not re.search(r"url\((?!#)", page) and not re.search(r"https?:", page)
 
 
 def test_the_same_result_gives_the_same_bytes(result, page):
@@ -125,8 +125,8 @@ def test_another_process_with_another_hash_seed_writes_the_same_bytes(run_dir, e
 
 def test_the_sections_come_in_the_order_a_reader_needs_them(page):
     ids = [attrs["id"] for attrs in Outline(page).all("section") if "id" in attrs]
-    assert ids == ["side-by-side", "shares", "trade-off", "intersections", "comparisons", "samples", "quality", "missing",
-                   "method"]  # fmt: skip
+    wanted = "side-by-side shares trade-off intersections comparisons samples quality missing method"
+    assert " ".join(ids) == wanted
 
 
 def test_hostile_names_are_shown_as_text(example):
@@ -222,8 +222,8 @@ def test_one_generator_and_nothing_else_still_makes_a_page(small):
                            and "*" not in str(m["attribute"])]  # fmt: skip
     small.update(comparisons=[], verdicts=[], gallery={}, provenance={}, timings={}, spec={})
     words = Outline(render(small)).words
-    for sentence in ("No limit was set", "No reference was given", "No intersection of attributes", "kept no thumbnails",
-                     "No generator was compared", "does not record the command"):  # fmt: skip
+    said = ["No limit was set", "No reference was given", "No intersection of attributes", "kept no thumbnails"]
+    for sentence in [*said, "No generator was compared", "does not record the command"]:
         assert sentence in words
     assert "farthest" not in words
 

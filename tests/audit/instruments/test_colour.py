@@ -68,7 +68,7 @@ def test_the_difference_equals_the_published_pair_both_ways(row):
 @pytest.mark.parametrize("k_l", [1.0, 2.0])
 def test_the_difference_equals_scikit_image_on_random_colours(k_l):
     first, second = some(), some(seed=1)
-    assert np.allclose(delta_e_2000(first, second, k_l=k_l), deltaE_ciede2000(first, second, kL=k_l), atol=1e-9)
+    assert np.allclose(delta_e_2000(first, second, k_l=k_l), deltaE_ciede2000(first, second, kL=k_l), rtol=0, atol=1e-9)
 
 
 def test_a_colour_does_not_differ_from_itself_and_leading_axes_broadcast():
@@ -119,3 +119,9 @@ def test_hue_goes_once_round_the_circle():
 def test_ita_says_nothing_where_the_white_balance_is_off(yellow):
     assert np.isnan(ita_degrees(np.array([80.0, 3.0, yellow])))
     assert np.isfinite(ita_degrees(np.array([80.0, 3.0, 1.0])))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_exactly_opposite_hues_turn_the_way_the_formula_says(order):
+    first, second = np.array([[50.0, 0.0, 40.0], [50.0, 0.0, -60.0]])[::order]
+    assert delta_e_2000(first, second) == pytest.approx(float(deltaE_ciede2000(first, second)), abs=1e-9, rel=0)

@@ -169,15 +169,15 @@ def test_swapped_channels_are_noticed_on_portraits():
 
 
 def test_reading_is_fast_enough_not_to_be_noticed():
-    # Stated: more than 2,000 images of 64 px a second on one core; measured 9,000 to 15,000. A busy machine may be slow.
+    # Stated: more than 2,000 images of 64 px a second on one core; measured 9,000 to 15,000. Processor time, so that company does not count.
     _, images = portraits(0, 256)
     tone = SkinTone()
     tone.read(batch(images[:64]))
     seconds = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.process_time()
         tone.read(batch(images))
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.process_time() - began)
     assert 256 / min(seconds) > 2000
 
 

@@ -15,11 +15,15 @@ LOW, HIGH = np.array([0.1, 0.25, 0.2]), np.array([0.45, 0.6, 0.5])
 TARGET = np.array([0.2, 0.2, 0.6])
 
 
+def allowed(low, high):
+    first, second = (a.ravel() for a in np.meshgrid(*(np.linspace(low[i], high[i], 701) for i in (0, 1))))
+    shares = np.stack([first, second, 1 - first - second], axis=1)
+    return shares[(shares[:, 2] >= low[2] - 1e-12) & (shares[:, 2] <= high[2] + 1e-12)]
+
+
 @pytest.fixture(scope="module")
 def grid():
-    first, second = (a.ravel() for a in np.meshgrid(*(np.linspace(LOW[i], HIGH[i], 701) for i in (0, 1))))
-    shares = np.stack([first, second, 1 - first - second], axis=1)
-    return shares[(shares[:, 2] >= LOW[2] - 1e-12) & (shares[:, 2] <= HIGH[2] + 1e-12)]
+    return allowed(LOW, HIGH)
 
 
 def squares(q):
@@ -67,10 +71,20 @@ def test_many_classes_get_a_bound_from_above_that_is_tight():
     assert best <= bound <= best * 1.3
 
 
-def test_gap_and_ratio_have_their_exact_ranges(grid):
-    gaps, ratios = spread_range(LOW, HIGH)
-    spread, ratio = np.ptp(grid, axis=1), grid.min(axis=1) / grid.max(axis=1)
-    assert gaps == pytest.approx((spread.min(), spread.max()), abs=2e-3)
-    assert ratios == pytest.approx((ratio.min(), ratio.max()), abs=5e-3)
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        (LOW, HIGH),
+        ([0.0, 0.0, 0.3], [0.9, 0.9, 0.9]),
+        ([0.0, 0.0, 0.0], [0.5, 0.4, 0.2]),
+        ([0.3, 0.3, 0.3], [0.4, 0.4, 0.4]),
+    ],
+)
+def test_gap_and_ratio_have_their_exact_ranges(low, high):
+    region = allowed(np.asarray(low), np.asarray(high))
+    gaps, ratios = spread_range(np.asarray(low), np.asarray(high))
+    spread, ratio = np.ptp(region, axis=1), region.min(axis=1) / region.max(axis=1)
+    assert gaps == pytest.approx((spread.min(), spread.max()), abs=4e-3)
+    assert ratios == pytest.approx((ratio.min(), ratio.max()), abs=8e-3)
     assert gaps[0] <= spread.min() + 1e-12
     assert gaps[1] >= spread.max() - 1e-12

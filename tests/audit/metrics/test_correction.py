@@ -12,7 +12,7 @@ from audit.metrics.correction import corrected_share_box
 def test_two_classes_give_rogan_gladen_and_its_variance():
     n, m0, m1, a0, a1 = 1_000_000, 400_000, 500_000, 0.95, 0.9
     q = 0.62
-    box = corrected_share_box([q * n, (1 - q) * n], [[a0 * m0, (1 - a0) * m0], [(1 - a1) * m1, a1 * m1]])
+    box = corrected_share_box([620_000, 380_000], [[380_000, 20_000], [50_000, 450_000]])
     p = (q - (1 - a1)) / (a0 + a1 - 1)
     variance = (q * (1 - q) / n + p**2 * a0 * (1 - a0) / m0 + (1 - p) ** 2 * a1 * (1 - a1) / m1) / (a0 + a1 - 1) ** 2
     assert box.value[0] == pytest.approx(p)
@@ -22,7 +22,10 @@ def test_two_classes_give_rogan_gladen_and_its_variance():
 def test_a_perfect_classifier_known_perfectly_changes_nothing():
     n, x, z = 1000, 300, norm.ppf(0.975)
     box = corrected_share_box([x, n - x], np.diag([10**9, 10**9]))
-    centre, half = (x / n + z**2 / (2 * n)) / (1 + z**2 / n), np.sqrt(0.3 * 0.7 / n + z**2 / (4 * n**2)) / (1 + z**2 / n) * z
+    centre, half = (
+        (x / n + z**2 / (2 * n)) / (1 + z**2 / n),
+        np.sqrt(0.3 * 0.7 / n + z**2 / (4 * n**2)) / (1 + z**2 / n) * z,
+    )
     assert box.value[0] == pytest.approx(0.3)
     assert (box.low[0], box.high[0]) == pytest.approx((centre - half, centre + half), abs=1e-6)  # Wilson
 
@@ -44,6 +47,15 @@ def test_where_the_inverse_leaves_the_simplex_the_value_is_the_likeliest_on_it()
     grid = [np.array([a, b, 1 - a - b]) for a in np.linspace(0, 1, 201) for b in np.linspace(0, 1 - a, 201)]
     best = max(float(counts @ np.log(errors @ p)) for p in grid)
     assert float(counts @ np.log(errors @ box.value)) >= best - 1e-9
+    assert (box.low <= box.value).all()
+    assert (box.value <= box.high).all()
+
+
+def test_the_interval_reaches_to_the_value_where_calibration_and_sample_contradict_each_other():
+    box = corrected_share_box(
+        [10_000, 6_000_000, 3_990_000], np.array([[90, 6, 4], [5, 90, 5], [4, 6, 90]]) * 1_000_000
+    )
+    assert box.value[0] == 0
     assert (box.low <= box.value).all()
     assert (box.value <= box.high).all()
 
@@ -87,7 +99,7 @@ def test_the_intervals_cover_all_classes_at_once(k, share, n, m):
     rng = np.random.default_rng(17)
     truth = np.r_[share, np.full(k - 1, (1 - share) / (k - 1))]
     errors = np.full((k, k), 0.06 / (k - 1)) + np.eye(k) * (0.94 - 0.06 / (k - 1))
-    held, rounds = 0, 250
+    held, rounds = 0, 150
     for _ in range(rounds):
         confusion = np.stack([rng.multinomial(m, column) for column in errors.T])
         box = corrected_share_box(rng.multinomial(n, errors @ truth), confusion)
