@@ -176,9 +176,15 @@ def assets() -> None:
 @_json
 def assets_list(as_json: bool) -> None:
     """List every manifest with its kind, licence and whether its file is here."""
-    from audit.manifests import is_here, list_manifests
+    from audit.manifests import list_manifests, resolve
 
-    rows = [{"name": m.name, "kind": m.kind, "licence": m.licence, "terms": m.terms, "here": is_here(m)} for m in list_manifests()]
+    def here(manifest: Any) -> bool:
+        try:
+            return bool(manifest.files) and resolve(manifest).is_file()
+        except GenbiasError:
+            return False
+
+    rows = [{"name": m.name, "kind": m.kind, "licence": m.licence, "terms": m.terms, "here": here(m)} for m in list_manifests()]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return

@@ -1,6 +1,8 @@
 """From columns to numbers: the only place where a metric meets a record. Pure arithmetic, no model and no image."""
 
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -134,7 +136,10 @@ def _agreement(name: str, frame: pd.DataFrame, attribute: str, said: np.ndarray,
 
 def reference_name(reference: ReferenceSpec, at: int) -> str:
     """Return the folder under ``samples/`` of a reference, and what rows call it after "reference:"."""
-    return reference.role if reference.role != "reference" else f"reference{at or ''}"
+    if reference.role != "reference":
+        return reference.role
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(reference.path).stem) if reference.path else ""
+    return stem or f"set{at + 1}"
 
 
 def _quality(name: str, run: Run, spec: Spec, rng: np.random.Generator) -> Iterator[Measure]:

@@ -94,6 +94,20 @@ def test_the_interval_covers_the_mean_distance_at_this_n(n, d, shift):
     assert widths < 2 * 2.1 * 2 * spread  # not bought by width
 
 
+@pytest.mark.parametrize(("n", "d"), [(62, 8), (60, 90)])
+def test_the_interval_is_that_of_leaving_out_a_group_of_both_sets_at_a_time(n, d):
+    rng = np.random.default_rng(12)
+    sets = [gaussian(rng, n, d) + shift for shift in (0.3, 0.0)]
+    groups, size = 10, n // 10
+    dealer = np.random.default_rng(5)
+    deals = [dealer.permutation(n)[: groups * size].reshape(groups, size) for _ in sets]
+    left = [[np.delete(x, deal[g], axis=0) for x, deal in zip(sets, deals, strict=True)] for g in range(groups)]
+    values = np.array([frechet_distance(*pair) for pair in left])
+    error = np.sqrt((groups - 1) / groups * ((values - values.mean()) ** 2).sum() * n / (groups * size))
+    estimate = frechet_estimate(*sets, rng=np.random.default_rng(5), groups=groups)
+    assert estimate.high - estimate.value == pytest.approx(2.262157 * error, rel=1e-5)
+
+
 def test_the_interval_repeats_with_its_random_numbers_and_the_value_does_not_need_them():
     rng = np.random.default_rng(8)
     x, y = gaussian(rng, 100, 8), gaussian(rng, 100, 8)
