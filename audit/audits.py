@@ -216,7 +216,7 @@ def _attributes(spec: Spec) -> dict[str, dict]:
 
 def _generator(name: str, spec: Spec, source, frame) -> dict:  # noqa: ANN001
     given = spec.generators[name]
-    found = frame["face_finder:face"] if "face_finder:face" in frame else None
+    found = frame.get("face_finder:face")
     bad = frame[frame["status"] != "ok"]
     names = bad["file"] if "file" in bad else bad["id"].map(lambda i: f"image {i}")
     return {"name": name, "title": given.title or name, "baseline": given.baseline, "compare_to": given.compare_to,

@@ -46,7 +46,7 @@ class Verbs(click.Group):
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(own_version(), prog_name="genbias")
 def main() -> None:
-    """Audit image generators for bias: gender presentation, skin tone, age and smile, with quality beside fairness.
+    r"""Audit image generators for bias: gender presentation, skin tone, age and smile, with quality beside fairness.
 
     \b
     First steps:

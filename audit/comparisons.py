@@ -25,7 +25,7 @@ def compare_pairs(run: Run, spec: Spec) -> list[dict]:
 
 def _pair(run: Run, spec: Spec, candidate: str, baseline: str) -> Iterator[dict]:
     ours, theirs = run.frame(candidate), run.frame(baseline)
-    ids, left, right = np.intersect1d(ours["id"], theirs["id"], return_indices=True)
+    _, left, right = np.intersect1d(ours["id"], theirs["id"], return_indices=True)
     for attribute in spec.attributes:
         after, before = labels(ours.iloc[left], attribute), labels(theirs.iloc[right], attribute)
         if after is None or before is None:

@@ -1,0 +1,1 @@
+"""What changes the images that are drawn; each method takes a source and returns a source."""

@@ -5,6 +5,8 @@
 They share neither architecture nor training images, so that one can question the other.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -37,7 +39,7 @@ class ResidualNet(nn.Module):
         self.stem = nn.Conv2d(3, widths[0], 3, 2, 1, bias=False)
         self.norm = nn.BatchNorm2d(widths[0])
         stages = [_Residual(widths[0], widths[0], 1)]
-        stages += [_Residual(a, b, 2) for a, b in zip(widths[:-1], widths[1:], strict=True)]
+        stages += [_Residual(a, b, 2) for a, b in pairwise(widths)]
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(widths[-1], outputs)
 

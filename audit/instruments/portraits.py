@@ -4,12 +4,12 @@ import numpy as np
 import torch
 
 from audit.attributes import ATTRIBUTES
+from audit.digests import file_digest
 from audit.errors import InstrumentError
 from audit.generators.weights import read_weights
 from audit.instruments.portrait_networks import build_network, unit
 from audit.pixels import resize
 from audit.portraits.models import shipped
-from audit.digests import file_digest
 from audit.sources.base import OK, Batch
 
 SIDE = 64

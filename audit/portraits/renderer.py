@@ -176,7 +176,7 @@ class _Canvas:
         x, y = self.x[:, where[0], where[1]] - p["yaw"], self.y[:, where[0], where[1]] - p["pitch"]
         strength = p["old"]
         for height in (-0.38, -0.30, -0.23):
-            line = self.edge((0.013 - (y - height + 0.12 * x.square()).abs()))
+            line = self.edge(0.013 - (y - height + 0.12 * x.square()).abs())
             self.paint(p["shade"], line * (x.abs() < 0.24) * (strength * 0.62), where)
         ax = x.abs()
         # Folds from the nostrils to the corners of the mouth, deeper with age and with a smile.

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import torch
 
-from audit.errors import SourceError
 from audit.digests import digest
+from audit.errors import SourceError
 from audit.shapes import check_images
 from audit.sources.base import OK, Batch
 

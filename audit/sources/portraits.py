@@ -3,8 +3,8 @@
 import numpy as np
 
 from audit.attributes import ATTRIBUTES
-from audit.portraits import draw, population
 from audit.digests import digest
+from audit.portraits import draw, population
 from audit.sources.base import OK, Batch
 
 RENDERER_VERSION = 1

@@ -1,0 +1,1 @@
+"""Ready audit specs; a name here can be given to ``genbias run``."""

@@ -1,0 +1,1 @@
+"""The training loops and recipes of the built-in models."""

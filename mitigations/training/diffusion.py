@@ -1,4 +1,4 @@
-"""Training of the latent diffusion model: first the autoencoder, then the UNet on cached latents.
+"""Training of the latent diffusion model: the autoencoder, the UNet on its cached latents, and a last pass over the decoder.
 
 Noise is predicted as v (Salimans and Ho 2022, arXiv 2202.00512) with the min-SNR weight, gamma 5 (Hang et al. 2023,
 arXiv 2303.09556). The autoencoder is fitted with squared and absolute error, a term for colour and a small KL term; there is no perceptual or
@@ -35,7 +35,9 @@ def train_diffusion(recipe: Recipe, out: Path, device: torch.device, *, sample: 
         _fit_autoencoder(model, stream, recipe.options, log)
         torch.save(model.state_dict(), saved)
     latents = _cache_latents(model, stream, recipe.options, out)
-    return _fit_unet(model, latents, recipe.options, log, out, sample)
+    model = _fit_unet(model, latents, recipe.options, log, out, sample)
+    _sharpen_decoder(model, stream, recipe.options, log, out)
+    return model
 
 
 def _fit_autoencoder(model: LatentDiffusion, stream: PortraitStream, options: dict, log: TrainingLog) -> None:
@@ -60,6 +62,34 @@ def _fit_autoencoder(model: LatentDiffusion, stream: PortraitStream, options: di
         if step % 50 == 0:
             log.write(stage="autoencoder", images=(step + 1) * batch, mse=F.mse_loss(restored, x).item(), loss=loss.item())
     network.eval()
+
+
+def _sharpen_decoder(model: LatentDiffusion, stream: PortraitStream, options: dict, log: TrainingLog, out: Path) -> None:
+    """Fit the decoder alone with absolute errors of pixels and of their differences: the latents stay what the UNet knows."""
+    network, batch, saved = model.autoencoder, options["decoder_batch"], out / "decoder.pt"
+    parts = nn.ModuleDict({"decoder": network.decoder, "post_quant_conv": network.post_quant_conv})
+    if saved.exists():
+        parts.load_state_dict(torch.load(saved, map_location=model.latent_mean.device, weights_only=True))
+        return
+    steps = options["decoder_images"] // batch
+    optimiser = torch.optim.AdamW(parts.parameters(), lr=options["decoder_lr"], weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options["decoder_lr"], total_steps=steps, pct_start=0.1)
+    for step in tqdm(range(steps), unit="batch", desc="decoder"):
+        x = to_signed(stream.batch(20_000_000 + step * batch, batch)[0]).to(model.latent_mean.device, memory_format=torch.channels_last)
+        with torch.no_grad():
+            raw = model.posterior(x).mean
+            raw = raw + 0.05 * model.latent_scale * torch.randn_like(raw)  # sampled latents are not exact either
+        restored = model.restore(raw)
+        edges = sum((restored.diff(dim=d) - x.diff(dim=d)).abs().mean() for d in (2, 3))
+        loss = F.l1_loss(restored, x) + edges
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parts.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        if step % 50 == 0:
+            log.write(stage="decoder", images=(step + 1) * batch, mse=F.mse_loss(restored, x).item(), loss=loss.item())
+    torch.save(parts.state_dict(), saved)
 
 
 def _opponents(x: Tensor) -> Tensor:

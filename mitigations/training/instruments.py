@@ -1,5 +1,6 @@
 """Training of the instruments that read the built-in world: attribute classifiers, feature encoder, identity encoder."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,9 @@ from audit.portraits.anatomy import parameters
 from audit.seeds import image_seeds, stream_key
 from mitigations.training.data import PortraitStream, to_signed
 from mitigations.training.recipes import Recipe, TrainingLog
+
+Loss = Callable[[Tensor, pd.DataFrame, Tensor], Tensor]
+"""Outputs of the network, true attributes, degradation strengths -> loss."""
 
 SCENE = ("face_w", "face_h", "jaw", "eye_x", "eye_y", "eye_w", "nose_y", "nose_w", "mouth_y", "lip_h", "brow_y", "brow_tilt",
          "shift_x", "shift_y", "zoom", "roll", "yaw", "pitch", "light_x", "light_y", "exposure", "hair_fall", "hair_volume",
@@ -77,7 +81,7 @@ def _scene(truth: pd.DataFrame, seeds: np.ndarray) -> Tensor:
     return torch.cat([values[name].flatten(1) for name in SCENE], dim=1)
 
 
-def _fit(recipe: Recipe, out: Path, device: torch.device, loss, *, extra: nn.Module | None = None, pairs: bool = False) -> nn.Module:
+def _fit(recipe: Recipe, out: Path, device: torch.device, loss: Loss, *, extra: nn.Module | None = None, pairs: bool = False) -> nn.Module:
     options = dict(recipe.options)
     torch.manual_seed(recipe.seed)
     network = dict(recipe.network)

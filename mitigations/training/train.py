@@ -1,6 +1,5 @@
 """Run one training recipe: networks from a fixed seed, weights as safetensors, the log beside them."""
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -84,7 +83,7 @@ def write_grid(images: Tensor, path: Path, columns: int = 8) -> None:
         sheet[r * h : (r + 1) * h, c * w : (c + 1) * w] = picture
     temporary = path.with_suffix(".tmp.png")
     Image.fromarray(sheet).resize((columns * 128, rows * 128), Image.Resampling.NEAREST).save(temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def install(weights: Path, models: Path) -> list[Path]:

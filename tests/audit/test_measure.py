@@ -57,7 +57,7 @@ def test_every_cell_of_an_intersection_is_a_row(result):
 
 def test_a_copy_of_the_training_data_amplifies_nothing(result):
     rows = _rows(result, generator="professors", metric="bias_amplification")
-    assert ((rows["low"] <= 0) & (0 <= rows["high"])).mean() > 0.95
+    assert ((rows["low"] <= 0) & (rows["high"] >= 0)).mean() > 0.95
 
 
 def test_quality_is_there_for_the_reference_and_says_its_protocol(result):

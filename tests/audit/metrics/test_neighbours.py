@@ -35,12 +35,10 @@ def test_the_blocks_agree_with_the_definition_written_out(n, m, d):
 
 def test_edges_belong_to_precision_and_recall_and_not_to_density_and_coverage():
     lattice = np.array([[float(i), float(j)] for i in range(9) for j in range(9)])  # every ball ends on other images
-    moved = lattice + np.array([1000.0, -1000.0])  # far from the origin, so that products round
-    for points in (lattice, moved):
-        shifted = points + np.array([1.0, 0.0])
-        assert neighbour_metrics(shifted, points) == pytest.approx(
-            by_hand(shifted - points[0], points - points[0], 3, 5)
-        )
+    expected = by_hand(lattice + np.array([1.0, 0.0]), lattice, 3, 5)
+    for scale, offset in ((1.0, 0.0), (0.1, 0.0), (np.pi, 1000.0)):  # where coordinates and products round
+        points, shifted = lattice * scale + offset, (lattice + np.array([1.0, 0.0])) * scale + offset
+        assert neighbour_metrics(shifted, points) == pytest.approx(expected)
 
 
 def test_a_collapsed_generator_has_precision_near_one_and_recall_near_zero():

@@ -23,11 +23,11 @@ def test_a_planted_change_comes_back():
     assert change.difference.value == pytest.approx(np.sqrt(2) * 0.1)
 
 
-def test_the_interval_solves_the_score_equation():
+@pytest.mark.parametrize(("k", "z"), [(2, 1.959964), (3, 2.393980)])
+def test_the_interval_solves_the_score_equation(k, z):
     gained, lost, n = 20, 10, 100
-    interval = paired_share_difference(
-        *[np.repeat(a, [40, 20, 10, 30]) for a in ([0, 0, 1, 1], [0, 1, 0, 1])], 2
-    ).differences[0]
+    labels = [np.repeat(a, [40, gained, lost, 30]) for a in ([0, 0, 1, 1], [0, 1, 0, 1])]
+    interval = paired_share_difference(*labels, k).differences[0]
     for d in (interval.low, interval.high):
         shares = np.linspace(max(0, -d) + 1e-9, (1 - d) / 2 - 1e-9, 200_001)  # of ids that only the baseline shows
         likelihood = (
@@ -35,7 +35,7 @@ def test_the_interval_solves_the_score_equation():
         )
         rare = shares[likelihood.argmax()]
         score = (gained - lost - n * d) / np.sqrt(n * (2 * rare + d * (1 - d)))
-        assert abs(score) == pytest.approx(1.959964, rel=1e-4)
+        assert abs(score) == pytest.approx(z, rel=1e-4)
 
 
 def test_ids_missing_on_either_side_are_dropped_and_counted():
