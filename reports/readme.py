@@ -18,16 +18,27 @@ def table(result: dict[str, Any]) -> str:
     lines = ["| " + " | ".join(head) + " |", "| --- " + "| ---: " * (len(head) - 1) + "|"]
     for generator in result["generators"]:
         cells = [_cell(result, generator["name"], "fairness_discrepancy", attribute=a) for a in singles]
-        cells += [_cell(result, generator["name"], m, group="reference:balanced") for m in ("fid", "precision", "recall", "density", "coverage")]
+        cells += [
+            _cell(result, generator["name"], m, group="reference:balanced")
+            for m in ("fid", "precision", "recall", "density", "coverage")
+        ]
         lines.append("| " + " | ".join([generator["title"], *cells]) + " |")
     seconds = result["timings"]["seconds"]["total"]
     images = result["generators"][0]["images"]
-    lines.append(f"\n{images:,} images a generator, seed {result['provenance']['seed']}, {seconds:.0f} s on {result['provenance']['device']}.")
+    lines.append(
+        f"\n{images:,} images a generator, seed {result['provenance']['seed']}, {seconds:.0f} s on {result['provenance']['device']}."
+    )
     return "\n".join(lines)
 
 
-def _cell(result: dict[str, Any], generator: str, metric: str, *, attribute: str | None = None, group: str | None = None) -> str:
-    rows = [m for m in result["measures"] if (m["generator"], m["metric"], m["attribute"], m["group"]) == (generator, metric, attribute, group)]
+def _cell(
+    result: dict[str, Any], generator: str, metric: str, *, attribute: str | None = None, group: str | None = None
+) -> str:
+    rows = [
+        m
+        for m in result["measures"]
+        if (m["generator"], m["metric"], m["attribute"], m["group"]) == (generator, metric, attribute, group)
+    ]
     if not rows:
         return "not measured"
     row = max(rows, key=lambda m: m["corrected"])

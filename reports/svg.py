@@ -34,7 +34,6 @@ _VARIABLES = {
 
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
-    "text.parse_math": False,
     "axes.unicode_minus": True,
     "font.size": 11.5,
     "text.color": INK,
@@ -95,7 +94,7 @@ class Drawing:
     def svg(self, *, title: str, description: str) -> Markup:
         """Return the drawing as one SVG element with a title and a description for those who do not see it."""
         out = io.StringIO()
-        self.figure.savefig(out, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+        self.figure.savefig(out, format="svg")
         text = out.getvalue()
         body = text[text.index(">", text.index("<svg")) + 1 : text.rindex("</svg>")]
         head = Markup(

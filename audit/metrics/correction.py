@@ -3,8 +3,8 @@
 A classifier that mislabels 5% of one class moves every share. A labelled calibration set tells how often each class is
 read as each other class; this module turns counts of labels into shares of classes and widens the interval accordingly.
 
-Source: Rogan and Gladen 1978 (Am. J. Epidemiol. 107) for two classes; Teo, Abdollahzadeh and Cheung 2023 (CLEAM,
-    arXiv 2307.03132) for why an audit of generators needs it; Wilson 1927 for the form of the interval.
+Source: Rogan and Gladen 1978 (Am. J. Epidemiol. 107) for two classes; Teo, Abdollahzadeh and Cheung 2023 (CLEAM, NeurIPS
+    36) for why an audit of generators needs it; Wilson 1927 for the form of the interval.
 Formula: q = A p with A[i, j] = P(labelled i | is j) from the calibration counts. Point: maximum likelihood on the
     simplex, A^-1 q where that lies in it, else EM, p_j <- p_j sum_i q_i A[i, j] / (A p)_i. Variance of p_j = w.q with w
     the j-th row of A^-1 (delta method): (sum_i w_i^2 q_i - p_j^2) / n + sum_l p_l^2 (sum_i w_i^2 A[i, l] - [l=j]) / m_l;

@@ -128,7 +128,8 @@ def neighbour_estimates(
     The standard error is the spread over random halves of both sets, drawn without replacement: for n/2 of n images it
     estimates that of all n as it stands. Resampling with replacement is of no use here, because a repeated image is its
     own nearest neighbour. Shares get a Clopper-Pearson interval at the sample size that has this standard error, so that 0
-    and 1 keep a width; density a Student interval.
+    and 1 keep a width; density a Student interval. Simulated coverage of nominal .95 is .93 or more, except
+    for the density of a generator collapsed onto one point, .83 to .89: it rests on few reference images.
 
     Args:
         generated: (n, d) features.
