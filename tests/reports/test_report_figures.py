@@ -101,7 +101,7 @@ def test_all_differences_at_zero_still_make_a_forest(example):
 
 def test_the_style_of_the_caller_neither_matters_nor_changes(reading):
     plain = share_figure(reading, reading.attributes[0], "f")
-    with mpl.rc_context({"font.size": 30, "svg.fonttype": "path", "axes.facecolor": "red"}):
+    with mpl.rc_context({"font.size": 30, "xtick.labelsize": 30, "lines.marker": "x"}):
         assert share_figure(reading, reading.attributes[0], "f") == plain
         assert mpl.rcParams["font.size"] == 30
 

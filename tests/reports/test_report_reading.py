@@ -37,7 +37,9 @@ def test_the_images_of_a_cell_are_counted_by_either_convention(example, conventi
 
 
 def test_the_balanced_reference_comes_first(example):
-    assert Reading(example).references() == ["reference:balanced", "reference:training"]
+    for row in example["measures"]:
+        row["group"] = "reference:archive" if row["group"] == "reference:training" else row["group"]
+    assert Reading(example).references() == ["reference:balanced", "reference:archive"]
 
 
 def test_classes_keep_the_order_of_the_result_and_cells_that_of_the_rows(example):
