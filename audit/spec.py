@@ -31,6 +31,7 @@ class SourceSpec(_Strict):
         population: "balanced", "celeb_like" or "professors", for ``source: portraits``.
         call: "module:function", for ``source: callable``.
         truncation_psi: truncation of a StyleGAN; 1 = none.
+        noise: per-pixel noise of a StyleGAN: "const" (the stored noise images) or "none".
         sampler: how latents are chosen, e.g. ``{method: magnet}``; None = the generator's own prior.
     """
 
@@ -40,6 +41,7 @@ class SourceSpec(_Strict):
     population: str | None = None
     call: str | None = None
     truncation_psi: float = 1.0
+    noise: Literal["const", "none"] = "const"
     sampler: dict[str, Any] | None = None
 
 

@@ -11,6 +11,9 @@ CUT = "\u2026"
 PERCENT = ("share", "share_gap", "no_face", "several_faces", "unreadable", "agreement")
 """Metrics that are shares of images and read best as percentages."""
 
+_FINE = ("fairness_discrepancy", "total_variation", "bias_amplification", "precision", "recall", "density", "coverage")
+"""Metrics that stay near 0..1 whatever unit they carry: three decimals."""
+
 _DECIMALS = {"share": 3, "ratio": 3, "nats": 3, "degrees": 1, "count": 0}
 
 # Control characters, marks that turn the direction of writing, line separators, and halves of surrogate pairs.
@@ -70,7 +73,7 @@ def count(number: int) -> str:
 
 def decimals(row: Mapping[str, Any]) -> int:
     """Return how many decimals a row deserves: fixed for shares and ratios, by size for distances."""
-    unit = str(row.get("unit") or "share")
+    unit = "share" if row.get("metric") in _FINE else str(row.get("unit") or "share")
     if unit in _DECIMALS:
         return _DECIMALS[unit]
     size = max((abs(row[k]) for k in ("value", "difference", "low", "high") if row.get(k) is not None), default=0)

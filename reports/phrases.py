@@ -66,8 +66,9 @@ NO_TRADE_OFF = (
     "No generator has both a fairness discrepancy and a quality measure, so there is nothing to set against each other."
 )
 HEAT = (
-    "A row is a cell, a column a generator; each field gives the share and the number of images. Blue fields lie below "
-    "the target share, orange ones above it, the strongest at a quarter and four times the target."
+    "A row is a cell, a column a generator; each field gives the share, corrected where that was possible, and the "
+    "number of images so labelled. Blue fields lie below the target share, orange ones above it, the strongest at a "
+    "quarter and four times the target."
 )
 PROTOCOL = "Only numbers of the same protocol may be compared: same encoder, same size, same n, same reference."
 MISSING_BOUND = (

@@ -68,9 +68,9 @@ def _family(name: str, spec: "SourceSpec", device: str) -> ImageSource:
     if not path.is_file():
         raise SourceError(f"generator {name!r}: no weights at {path}; expected a .safetensors file or portraits/NAME")
     module = load(path, FAMILIES[spec.source])
-    call = {"truncation_psi": spec.truncation_psi} if spec.source == "stylegan2" else {}
-    if spec.truncation_psi != 1 and not call:
-        raise SpecError(f"generators.{name}.truncation_psi: a {spec.source} has no truncation; leave the key out")
+    call = {"truncation_psi": spec.truncation_psi, "noise": spec.noise} if spec.source == "stylegan2" else {}
+    if not call and (spec.truncation_psi, spec.noise) != (1, "const"):
+        raise SpecError(f"generators.{name}: a {spec.source} has neither truncation nor noise; leave truncation_psi and noise out")
     caveats = () if spec.truncation_psi == 1 else (f"truncated with psi {spec.truncation_psi:g}, which narrows what it draws",)
     return LatentSource(name, module, z_dim=module.z_dim, digest=digest([file_digest(path), call]), device=device, call=call, caveats=caveats)
 

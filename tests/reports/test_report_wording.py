@@ -36,6 +36,7 @@ def test_an_upper_bound_is_rounded_up(bound, text):
         ({"metric": "kid", "unit": "distance", "value": 0.00281}, "0.0028"),
         ({"metric": "share", "unit": "share", "value": 0.25}, "25.0%"),
         ({"metric": "fairness_discrepancy", "unit": "share", "value": 0.0004}, "0.000"),
+        ({"metric": "fairness_discrepancy", "unit": "distance", "value": 0.0297}, "0.030"),
         ({"metric": "skin_tone_shift", "unit": "degrees", "value": -3.26}, "\u22123.3"),
     ],
 )
