@@ -50,7 +50,7 @@ def main() -> None:
 
     \b
     First steps:
-      genbias run embedded --out runs/demo     a complete audit of the built-in world, about three minutes
+      genbias run embedded --out runs/demo     a complete audit of the built-in world, about a minute on two cores
       genbias audit my_faces/ --out runs/mine  a folder of images
       genbias doctor                           what is installed, and what is missing
     """
