@@ -96,7 +96,7 @@ def test_broken_files_are_counted_and_named_and_not_fatal(pictures, tmp_path):
     (["run", "smoke", "--set", "instruments.classifier=oracle", "--out", "{tmp}/x"], "oracle"),
     (["audit", "{tmp}/nowhere", "--out", "{tmp}/x"], "nowhere"),
     (["audit", "{tmp}", "--out", "{tmp}/x"], "image"),
-    (["check", "{tmp}", "--limits", "{tmp}/limits.yaml"], "no limits file"),
+    (["check", "{tmp}", "--limits", "{tmp}/limits.yaml"], "no result at"),
     (["report", "{tmp}/nothing"], "result.json"),
     (["train", "nothing"], "shipped recipes"),
     (["validate", "{tmp}/no.yaml"], "no spec"),
