@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
 from audit.attributes import ATTRIBUTES
 from audit.labels import confidence, labels, role_of
+from audit.pixels import resize
 from audit.records import Run, write_whole
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ def thumbnail(image: torch.Tensor) -> torch.Tensor:
     if max(h, w) <= SIDE:
         return image
     size = (max(1, round(h * SIDE / max(h, w))), max(1, round(w * SIDE / max(h, w))))
-    small = F.interpolate(image.unsqueeze(0).float(), size=size, mode="bicubic", antialias=True, align_corners=False)
-    return small[0].round().clamp(0, 255).to(torch.uint8)
+    return resize([image], size)[0].round().to(torch.uint8)
 
 
 def picks(frame: pd.DataFrame, thumbnails: int, attributes: tuple[str, ...]) -> dict[int, list[str | None]]:

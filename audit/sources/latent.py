@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from audit.errors import SourceError
+from audit.pixels import finite, to_uint8
 from audit.seeds import normals, uniforms
 from audit.sources.base import OK, Batch
 
@@ -59,10 +60,6 @@ class LatentSource:
 def _to_pixels(images: Tensor, name: str) -> tuple[Tensor, list[bool]]:
     if images.ndim != 4 or images.shape[1] != 3:
         raise SourceError(f"generator {name!r} gave images of shape {tuple(images.shape)}; expected (n, 3, height, width)")
-    finite = torch.isfinite(images).flatten(1).all(dim=1)
-    # Networks overshoot -1..1 a little; a range of 0..255 or a network without its last activation does not.
-    largest = float(images[finite].abs().max()) if bool(finite.any()) else 0.0
-    if largest > 20:
-        raise SourceError(f"generator {name!r} gave values up to {largest:.3g}; expected a nominal range of -1..1")
-    images = torch.where(finite.view(-1, 1, 1, 1), images, torch.full_like(images, -1.0))
-    return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8), finite.tolist()
+    good = finite(images)
+    images = torch.where(good.view(-1, 1, 1, 1), images, torch.full_like(images, -1.0))  # a black stand-in, with its status
+    return to_uint8(images, source=f"generator {name!r}"), good.tolist()
