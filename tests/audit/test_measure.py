@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from audit import metrics
 from audit.audits import run
+from audit.labels import labels
 from audit.portraits import population
+from audit.records import Run
 from audit.result import load_result
 from audit.spec import Spec
 
@@ -80,6 +83,14 @@ def test_candidate_and_baseline_are_paired_on_ids(result):
     assert change["n"] == 400
     assert change["low"] > 0
     assert change["p_value"] <= change["p_adjusted"] < 0.01
+
+
+def test_pairs_are_of_one_id(result):
+    store = Run(result.path)
+    after, before = (labels(store.frame(name), "smile") for name in ("professors", "balanced"))
+    expected = metrics.paired_share_difference(after, before, 2, 0.95).differences[1]
+    found = next(c for c in result.comparisons if (c["attribute"], c["group"]) == ("smile", "smiling"))
+    assert (found["difference"], found["low"], found["high"]) == (expected.value, expected.low, expected.high)
 
 
 def test_limits_are_judged_on_intervals(result):
