@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -61,6 +60,7 @@ def collect(source: ImageSource, instruments: Sequence[Instrument], run: Run, *,
                 _collect_shard(source, instruments, run, plan, shard, ids, bar)
             else:
                 bar.update(len(ids))
+    run.keep_first(plan.name, -(-images // plan.shard))
 
 
 def _collect_shard(source: ImageSource, instruments: Sequence[Instrument], run: Run, plan: Pass, shard: int,
@@ -95,8 +95,3 @@ def _collect_shard(source: ImageSource, instruments: Sequence[Instrument], run: 
         gallery.keep(run, plan, frame, thumbnails)
     stored = {name: np.concatenate(parts) for name, parts in features.items()}
     run.write_shard(plan.name, shard, frame, stored, seconds)
-
-
-def drawn_images(run: Run, name: str) -> int:
-    """Return how many images of ``name`` are stored."""
-    return len(run.frame(name)) if (Path(run.path) / f"samples/{name}/index.json").is_file() else 0

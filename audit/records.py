@@ -98,6 +98,13 @@ class Run:
         index[str(shard)] = {"rows": len(frame), "files": files, "seconds": seconds}
         write_whole(self.path / f"samples/{generator}/index.json", json.dumps(index, indent=1, sort_keys=True).encode())
 
+    def keep_first(self, generator: str, shards: int) -> None:
+        """Forget shards beyond the first ``shards``: a run asked for fewer images than before measures just those."""
+        index = self._index(generator)
+        kept = {k: entry for k, entry in index.items() if int(k) < shards}
+        if kept != index:
+            write_whole(self.path / f"samples/{generator}/index.json", json.dumps(kept, indent=1, sort_keys=True).encode())
+
     def frame(self, generator: str) -> pd.DataFrame:
         """Return all rows of a generator in the order of their ids."""
         index = self._index(generator)

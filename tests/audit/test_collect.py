@@ -104,6 +104,13 @@ def test_growing_a_run_keeps_the_images_it_has(tmp_path):
     assert run.frame("g")["id"].tolist() == list(range(35))
 
 
+def test_a_run_asked_for_fewer_images_measures_just_those(tmp_path):
+    _, run = _collected(tmp_path, "r", images=35, shard=10)
+    collect(CountingSource(), [MeanColour()], run, plan=Pass("g", 14, seed=1, shard=10))
+    assert run.frame("g")["id"].tolist() == list(range(14))
+    assert len(run.features("g", "colour")) == 14
+
+
 class Silent:
     role, digest, caveats = "silent", "0", ()
 
