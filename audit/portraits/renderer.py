@@ -112,7 +112,7 @@ class _Canvas:
         return self._develop()
 
     def _background(self) -> None:
-        fade = 1 + 0.10 * self.canvas_y * -1 + 0.0 * self.p["light_x"]
+        fade = 1 - 0.10 * self.canvas_y
         self.image[:] = self.p["background"] * fade.unsqueeze(1)
 
     def _hair_behind(self) -> None:
@@ -243,7 +243,7 @@ class _Canvas:
         rows, columns = self.face_window
         x, y = self.x[:, rows, columns] - p["yaw"] * 0.6, self.y[:, rows, columns] - p["pitch"]
         # Below a line that drops from the ears to the upper lip and back.
-        line = 0.25 - 0.20 * (x / p["face_w"]).square().clamp_(max=1).square_() * 1.0
+        line = 0.25 - 0.20 * (x / p["face_w"]).square().clamp_(max=1).square_()
         region = self.edge(y - line) * self.face
         lips = self.ellipse(x, y, 0 * p["yaw"], p["mouth_y"] + 0.005, p["mouth_w"] * 0.95, 0.075 + 0.02 * p["smiling"])
         region = region * (1 - lips)
@@ -283,7 +283,7 @@ class _Canvas:
         x, y = self.x[:, where[0], where[1]], self.y[:, where[0], where[1]]
         volume = p["hair_volume"]
         wave = 1 + p["hair_curl"] * 0.035 * torch.sin(x * 23 + p["hair_part"] * 7) * torch.sin(y * 21)
-        outer = self.ellipse(x, y, 0 * p["yaw"], -0.06 - 0 * p["yaw"], p["face_w"] * volume * 1.03 * wave, p["face_h"] * (0.35 + 0.65 * volume) * wave)
+        outer = self.ellipse(x, y, 0 * p["yaw"], -0.06 + 0 * p["yaw"], p["face_w"] * volume * 1.03 * wave, p["face_h"] * (0.35 + 0.65 * volume) * wave)
         # The face shows through an opening whose top is the hairline; the parting moves its highest point.
         fx = x - p["yaw"] * 0.6
         lean = p["hair_part"] * fx * 0.55
