@@ -224,7 +224,7 @@ def _generator(name: str, spec: Spec, source, frame) -> dict:  # noqa: ANN001
             "no_face": int((found == "no_face").sum()) if found is not None else 0,
             "several_faces": int((found == "several_faces").sum()) if found is not None else 0,
             "files_unreadable": [f"{f}: {s.removeprefix('unreadable: ')}" for f, s in zip(names, bad["status"], strict=True)],
-            "caveats": list(source.caveats)}  # fmt: skip
+            "caveats": list(source.caveats), "method": getattr(source, "method", None)}  # fmt: skip
 
 
 def _weight(instrument) -> dict:  # noqa: ANN001

@@ -78,17 +78,18 @@ class SynthesisLayer(nn.Module):
         style = self.affine(w)  # (n, inputs)
         # Demodulation (section 2.2): outputs have unit expected standard deviation whatever the style.
         energy = self.weight.square().sum(dim=[2, 3])  # (outputs, inputs)
-        demodulate = (style.square() @ energy.t() + 1e-8).rsqrt()
-        x = x * style[:, :, None, None]
+        demodulate = (style.square() @ energy.t() + 1e-8).rsqrt().to(x.dtype)
+        weight = self.weight.to(x.dtype)
+        x = x * style.to(x.dtype)[:, :, None, None]
         if self.up == 2:
-            x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)
+            x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
             x = _filter(x, self.resample_filter * 4, pad=(1, 1))
         else:
-            x = F.conv2d(x, self.weight, padding=1)
+            x = F.conv2d(x, weight, padding=1)
         x = x * demodulate[:, :, None, None]
         if noise is not None:
-            x = x + noise * self.noise_strength
-        return F.leaky_relu(x + self.bias[None, :, None, None], 0.2) * math.sqrt(2)
+            x = x + (noise * self.noise_strength).to(x.dtype)
+        return F.leaky_relu(x + self.bias.to(x.dtype)[None, :, None, None], 0.2) * math.sqrt(2)
 
 
 class ToRGB(nn.Module):
@@ -102,8 +103,8 @@ class ToRGB(nn.Module):
         self.weight_gain = 1 / math.sqrt(inputs)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        style = self.affine(w) * self.weight_gain
-        return F.conv2d(x * style[:, :, None, None], self.weight, self.bias)
+        style = (self.affine(w) * self.weight_gain).to(x.dtype)
+        return F.conv2d(x * style[:, :, None, None], self.weight.to(x.dtype), self.bias.to(x.dtype))
 
 
 class SynthesisBlock(nn.Module):
@@ -134,7 +135,8 @@ class Synthesis(nn.Module):
             before = channels[r]
 
     def forward(self, ws: Tensor, *, noise: NoiseMode = "const", seeds_noise: dict[int, list[Tensor]] | None = None,
-                resolution: int | None = None, start: Tensor | None = None) -> Tensor:  # fmt: skip
+                resolution: int | None = None, start: Tensor | None = None,
+                precision: torch.dtype = torch.float32) -> Tensor:  # fmt: skip
         """Draw images.
 
         Args:
@@ -143,6 +145,8 @@ class Synthesis(nn.Module):
             seeds_noise: per resolution, one (n, 1, r, r) tensor a layer: noise given from outside, per image.
             resolution: stop at this size; None = the full size. Growing training uses it.
             start: (n, channels, 4, 4) replaces the learned constant; self-conditioning uses it.
+            precision: of the feature maps; torch.bfloat16 trains up to twice as fast where the processor knows it. Styles and
+                the image itself stay float32.
         """
         x, image, at = start, None, 0
         for r in self.resolutions:
@@ -150,6 +154,7 @@ class Synthesis(nn.Module):
             if block.first:
                 if x is None:
                     x = block.const.unsqueeze(0).expand(ws.shape[0], -1, -1, -1)
+                x = x.to(precision)
                 layers = [block.conv1]
             else:
                 layers = [block.conv0, block.conv1]
@@ -157,7 +162,7 @@ class Synthesis(nn.Module):
                 given = seeds_noise[r][i] if seeds_noise is not None else None
                 x = layer(x, ws[:, at], _noise(layer, x.shape[0], noise, given, ws))
                 at += 1
-            colour = block.torgb(x, ws[:, at])
+            colour = block.torgb(x, ws[:, at]).float()
             image = colour if image is None else upsample(image, block.resample_filter) + colour
             if r == resolution:
                 break

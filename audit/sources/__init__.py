@@ -1,6 +1,8 @@
 """Sources of images, and the one place where a spec's words become a source."""
 
+import json
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audit.digests import digest, file_digest
@@ -57,8 +59,6 @@ def _plain(name: str, spec: "SourceSpec", device: str, assets: tuple[str, ...]) 
 
 
 def _family(name: str, spec: "SourceSpec", device: str) -> ImageSource:
-    from pathlib import Path
-
     from audit.generators import load
     from audit.portraits.models import shipped
     from audit.sources.latent import LatentSource
@@ -72,7 +72,14 @@ def _family(name: str, spec: "SourceSpec", device: str) -> ImageSource:
     if not call and (spec.truncation_psi, spec.noise) != (1, "const"):
         raise SpecError(f"generators.{name}: a {spec.source} has neither truncation nor noise; leave truncation_psi and noise out")
     caveats = () if spec.truncation_psi == 1 else (f"truncated with psi {spec.truncation_psi:g}, which narrows what it draws",)
-    return LatentSource(name, module, z_dim=module.z_dim, digest=digest([file_digest(path), call]), device=device, call=call, caveats=caveats)
+    return LatentSource(name, module, z_dim=module.z_dim, digest=digest([file_digest(path), call]), device=device, call=call,
+                        caveats=caveats, method=_method(path))  # fmt: skip
+
+
+def _method(weights: Path) -> dict | None:
+    """Return what the training of mitigated weights said about itself, kept beside them as NAME.method.json."""
+    said = weights.with_suffix(".method.json")
+    return json.loads(said.read_text(encoding="utf-8")) if said.is_file() else None
 
 
 def _dcgan32(name: str, spec: "SourceSpec", device: str, assets: tuple[str, ...]) -> ImageSource:

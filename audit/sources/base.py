@@ -40,6 +40,8 @@ class ImageSource(Protocol):
         digest: hex string that changes whenever the images could (weights, sampler, population, file list).
         count: how many images exist, None = as many as are asked for.
         caveats: sentences the report prints beside it (licence, terms, departures).
+
+    A source that a mitigation made also has ``method``, plain values that say what was done and what it cost.
     """
 
     name: str

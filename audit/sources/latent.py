@@ -28,14 +28,15 @@ class LatentSource:
         call: keyword arguments of the module's call, e.g. ``{"truncation_psi": 0.7}``.
         latents: replaces the prior: seeds (n,) -> z (n, z_dim). Samplers come in here.
         caveats: sentences for the report.
+        method: what a mitigation says about itself (plain values for JSON), None for a generator as it is.
     """
 
     count = None
 
     def __init__(self, name: str, module: nn.Module, *, z_dim: int, digest: str, prior: Prior = "normal", device: str = "cpu",
                  call: dict | None = None, latents: Callable[[np.ndarray], np.ndarray] | None = None,
-                 caveats: tuple[str, ...] = ()) -> None:  # fmt: skip
-        self.name, self.digest, self.caveats = name, digest, caveats
+                 caveats: tuple[str, ...] = (), method: dict | None = None) -> None:  # fmt: skip
+        self.name, self.digest, self.caveats, self.method = name, digest, caveats, method
         self.module = module.eval().to(device)
         self.z_dim, self.prior, self.device, self.call = z_dim, prior, device, call or {}
         self._latents = latents
@@ -47,6 +48,19 @@ class LatentSource:
         if self.prior == "normal":
             return normals(seeds, "z", self.z_dim)
         return uniforms(seeds, "z", self.z_dim) * 2 - 1
+
+    def choosing(self, latents: Callable[[np.ndarray], np.ndarray], *, digest: str, caveats: tuple[str, ...] = (),
+                 method: dict | None = None) -> "LatentSource":  # fmt: skip
+        """Return the same generator with another choice of latents; what a sampler gives back.
+
+        Args:
+            latents: seeds (n,) -> z (n, z_dim); row i depends on seed i alone.
+            digest: changes with the generator and with the choice.
+            caveats: further sentences for the report.
+            method: what the sampler says about itself.
+        """
+        return LatentSource(self.name, self.module, z_dim=self.z_dim, prior=self.prior, digest=digest, device=self.device, call=self.call,
+                            latents=latents, caveats=(*self.caveats, *caveats), method=method)  # fmt: skip
 
     def draw(self, ids: np.ndarray, seeds: np.ndarray) -> Batch:
         z = torch.from_numpy(self.latents(seeds)).float().to(self.device)

@@ -1,7 +1,8 @@
 """Residual StyleGAN2 discriminator with minibatch standard deviation, usable at every size of a growing run.
 
 Karras et al. 2020, arXiv 1912.04958, section 4.1 (residual discriminator); minibatch standard deviation from
-Karras et al. 2018, arXiv 1710.10196, section 3. Departure: 2x2 averaging instead of the [1, 3, 3, 1] filter.
+Karras et al. 2018, arXiv 1710.10196, section 3. Departure: 2x2 averaging, and before the second convolution of a block
+instead of after it, which is a quarter of that layer's work.
 """
 
 import math
@@ -23,7 +24,8 @@ class EqualisedConv(nn.Module):
         self.gain, self.pad, self.activate = 1 / math.sqrt(inputs * kernel * kernel), kernel // 2, activate
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.conv2d(x, self.weight * self.gain, self.bias, padding=self.pad)
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        x = F.conv2d(x, (self.weight * self.gain).to(x.dtype), bias, padding=self.pad)
         return F.leaky_relu(x, 0.2) * math.sqrt(2) if self.activate else x
 
 
@@ -38,7 +40,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (n, inputs, h, w) -> (n, outputs, h/2, w/2)
         straight = self.skip(F.avg_pool2d(x, 2))
-        x = F.avg_pool2d(self.conv1(self.conv0(x)), 2)
+        x = self.conv1(F.avg_pool2d(self.conv0(x), 2))
         return (x + straight) * math.sqrt(0.5)
 
 
@@ -63,17 +65,18 @@ class Discriminator(nn.Module):
         self.hidden = FullyConnected(channels[4] * 16, channels[4], activate=True)
         self.out = FullyConnected(channels[4], 1)
 
-    def features(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
         """Return the (n, channels) activations before the last layer; auxiliary heads read these."""
-        x = getattr(self, f"from_rgb{images.shape[-1]}")(images)
+        x = getattr(self, f"from_rgb{images.shape[-1]}")(images.to(precision))
         for r in self.sizes:
             if r <= images.shape[-1]:
                 x = getattr(self, f"block{r}")(x)
+        x = x.float()
         x = self.conv(torch.cat([x, _minibatch_deviation(x, self.group)], dim=1))
         return self.hidden(x.flatten(1))
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.out(self.features(images)).squeeze(1)
+    def forward(self, images: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
+        return self.out(self.features(images, precision)).squeeze(1)
 
 
 def _minibatch_deviation(x: Tensor, group: int) -> Tensor:

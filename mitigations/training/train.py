@@ -41,9 +41,12 @@ def _stylegan2(recipe: Recipe, out: Path, device: torch.device) -> Path:
             images = generator.synthesis(generator.mapping(z), resolution=resolution)
         write_grid(images.cpu(), out / "samples.png")
 
-    generator = train_stylegan2(recipe, out, device, sample=sample)
-    sample(generator, generator.resolution)
-    return _finish(generator, recipe, out, "stylegan2")
+    trainer = train_stylegan2(recipe, out, device, sample=sample)
+    sample(trainer.average, trainer.average.resolution)
+    # Fine-tuning starts from both networks, so the discriminator is kept as well.
+    critic = {"resolution": recipe.network["resolution"], "channels": recipe.network["channels"]}
+    save_weights(trainer.discriminator, out / f"{recipe.name}_critic.safetensors", kind="critic", network=critic, dtype="float16")
+    return _finish(trainer.average, recipe, out, "stylegan2")
 
 
 def _diffusion(recipe: Recipe, out: Path, device: torch.device) -> Path:
@@ -91,6 +94,10 @@ def install(weights: Path, models: Path) -> list[Path]:
     made = [models / weights.name, models / f"{weights.stem}.log.jsonl"]
     shutil.copyfile(weights, made[0])
     shutil.copyfile(weights.with_name("log.jsonl"), made[1])
+    for beside in (f"{weights.stem}_critic.safetensors", f"{weights.stem}.method.json"):
+        if weights.with_name(beside).is_file():
+            made.append(models / beside)
+            shutil.copyfile(weights.with_name(beside), made[-1])
     if read_weights(weights)[0] == "attribute_classifier":
         from mitigations.training.calibration import calibrate
 

@@ -25,6 +25,18 @@ def shipped(name: str) -> Path:
     return path
 
 
+def shipped_file(name: str, suffix: str) -> Path:
+    """Return a further shipped file, given as "portraits/NAME", or a path as it is.
+
+    Raises:
+        ManifestError: there is no such file.
+    """
+    path = FOLDER / f"{name.removeprefix('portraits/')}{suffix}" if name.startswith("portraits/") else Path(name)
+    if not path.is_file():
+        raise ManifestError(f"no file {name!r}; expected portraits/NAME of a shipped {suffix} file, or a path")
+    return path
+
+
 def calibration(name: str) -> Path | None:
     """Return the calibration file of a shipped classifier, None where there is none."""
     path = FOLDER / f"{name}.calibration.json"
