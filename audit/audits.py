@@ -133,9 +133,11 @@ def _carry_out(spec: Spec, out: Path, device: str, command: str) -> Result:
     from audit.comparisons import compare_pairs
     from audit.engines.allocator import keep_freed_blocks
     from audit.engines.local import collect_all
+    from audit.group_quality import GroupQuality
     from audit.instruments import open_instruments
     from audit.measure import measure
     from audit.provenance import peak_memory_bytes, provenance
+    from audit.quality import Quality
     from audit.records import Run
     from audit.sources import open_source
     from audit.verdicts import judge
@@ -155,8 +157,11 @@ def _carry_out(spec: Spec, out: Path, device: str, command: str) -> Result:
             collected = time.perf_counter()
             calibration = _calibration(spec)
             rng = np.random.default_rng(spec.seed)
-            measures = measure(store, spec, rng=rng, calibration=calibration, training=_training(spec))
-            comparisons = compare_pairs(store, spec)
+            quality = Quality(store, spec, rng=rng)
+            groups = GroupQuality(quality)
+            measures = measure(store, spec, rng=rng, calibration=calibration, training=_training(spec), quality=quality, groups=groups)
+            comparisons = compare_pairs(store, spec, calibration=calibration, second_calibration=_calibration(spec, "second_rater"),
+                                        quality=quality, groups=groups)  # fmt: skip
             facts = provenance(seed=spec.seed, spec_digest=digest(spec.model_dump(mode="json")), device=device, command=command)
             facts["weights"] = [_weight(i) for i in instruments]
             facts["caveats"] = _caveats(instruments, calibration)
@@ -190,11 +195,11 @@ def _identity(spec: Spec, sources: dict, references: list, instruments: list) ->
             "instruments": [[i.role, i.digest] for i in instruments]}  # fmt: skip
 
 
-def _calibration(spec: Spec):  # noqa: ANN202 (a lazy import names the type)
+def _calibration(spec: Spec, role: str = "classifier"):  # noqa: ANN202 (a lazy import names the type)
     from audit.calibrations import read_calibration
     from audit.portraits.models import calibration
 
-    name = spec.instruments.classifier
+    name = getattr(spec.instruments, role)
     path = calibration(name) if isinstance(name, str) else None
     return None if path is None else read_calibration(path)
 

@@ -1,8 +1,6 @@
 """From columns to numbers: the only place where a metric meets a record. Pure arithmetic, no model and no image."""
 
-import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,11 +9,16 @@ from audit import metrics
 from audit.attributes import ATTRIBUTES, INTERSECTION, parts
 from audit.calibrations import Calibration
 from audit.estimates import Measurement, NotMeasured
+from audit.group_quality import GroupQuality
 from audit.labels import MISSING, cells, labels, role_of
+from audit.metrics.replicates import estimate
+from audit.quality import Quality, reference_name
 from audit.quantities import Measure, measure_row
 from audit.records import Run
 from audit.sources.base import OK
-from audit.spec import ReferenceSpec, Spec
+from audit.spec import Spec
+
+__all__ = ["SUMMARIES", "measure", "reference_name", "target_shares"]
 
 Shares = metrics.ShareBox | NotMeasured
 
@@ -33,7 +36,8 @@ _TO_TARGET = {"fairness_discrepancy", "total_variation", "kl_divergence"}
 
 
 def measure(run: Run, spec: Spec, *, rng: np.random.Generator, calibration: Calibration | None = None,
-            training: dict[str, dict[str, np.ndarray]] | None = None) -> list[Measure]:  # fmt: skip
+            training: dict[str, dict[str, np.ndarray]] | None = None, quality: Quality | None = None,
+            groups: GroupQuality | None = None) -> list[Measure]:  # fmt: skip
     """Return every measure of a run, a row a number.
 
     Args:
@@ -42,14 +46,19 @@ def measure(run: Run, spec: Spec, *, rng: np.random.Generator, calibration: Cali
         rng: for resampling intervals.
         calibration: the classifier's errors; None = no corrected rows.
         training: {generator: {attribute: shares}} of the population a generator was trained on, where it is known.
+        quality: stored features against the references, to be handed on to :func:`audit.comparisons.compare_pairs`, which then
+            need not work them out again; None = made here.
+        groups: the same for groups of people; None = made from ``quality``.
     """
+    quality = quality or Quality(run, spec, rng=rng)
+    groups = groups or GroupQuality(quality)
     rows: list[Measure] = []
     for name in spec.generators:
         frame = run.frame(name)
         rows += list(_missing(name, frame, spec))
         for attribute in spec.attributes:
             rows += list(_attribute(name, frame, attribute, spec, calibration, (training or {}).get(name)))
-        rows += list(_quality(name, run, spec, rng))
+        rows += list(_quality(name, quality, groups, spec))
     return rows
 
 
@@ -134,37 +143,12 @@ def _agreement(name: str, frame: pd.DataFrame, attribute: str, said: np.ndarray,
         yield measure_row(name, "agreement", metrics.proportion(same, int(both.sum()), spec.level), attribute=attribute, level=spec.level)
 
 
-def reference_name(reference: ReferenceSpec, at: int) -> str:
-    """Return the folder under ``samples/`` of a reference, and what rows call it after "reference:"."""
-    if reference.role != "reference":
-        return reference.role
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(reference.path).stem) if reference.path else ""
-    return stem or f"set{at + 1}"
-
-
-def _quality(name: str, run: Run, spec: Spec, rng: np.random.Generator) -> Iterator[Measure]:
-    if spec.instruments.encoder is None or not spec.references:
-        return
-    own = _finite(run.features(name, "encoder"))
-    for at, reference in enumerate(spec.references):
-        label = reference_name(reference, at)
-        other = _finite(run.features(f"reference-{label}", "encoder"))
-        n = min(len(own), len(other))  # equal n on both sides is part of the protocol
-        protocol = f"{spec.instruments.encoder} encoder, n={n}, reference {label}"
-        if reference.population:
-            protocol += f" ({reference.population})"
-        found: dict[str, Measurement]
-        if n < 10:
-            few = NotMeasured(f"{n} images with features on one side; at least 10 are needed", n, "distance")
-            found = dict.fromkeys(("fid", "kid", "precision", "recall", "density", "coverage"), few)
-        else:
-            generated, real = own[:n], other[:n]
-            found = {"fid": metrics.frechet_estimate(generated, real, rng=rng, level=spec.level),
-                     "kid": metrics.kernel_estimate(generated, real, level=spec.level),
-                     **metrics.neighbour_estimates(generated, real, rng=rng, level=spec.level)._asdict()}  # fmt: skip
-        for metric, value in found.items():
-            yield measure_row(name, metric, value, group=f"reference:{label}", protocol=protocol, level=spec.level)
-
-
-def _finite(features: np.ndarray) -> np.ndarray:
-    return features[np.isfinite(features).all(axis=1)]
+def _quality(name: str, quality: Quality, groups: GroupQuality, spec: Spec) -> Iterator[Measure]:
+    for label in quality.references:
+        held = quality.against(name, label)
+        for metric, found in held.numbers.items():
+            yield measure_row(name, metric, estimate(found, level=spec.level), group=f"reference:{label}", protocol=held.protocol,
+                              level=spec.level)  # fmt: skip
+    for number in groups.numbers(name):
+        yield measure_row(name, number.metric, estimate(number.found, level=spec.level), attribute=number.attribute, group=number.group,
+                          protocol=number.protocol, level=spec.level)  # fmt: skip

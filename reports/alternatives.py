@@ -45,9 +45,32 @@ def comparison_alt(reading: Reading, rows: list[Row]) -> str:
         about = (
             f"{num.plain(reading.title(row.get('generator')), limit=40)}, {attribute(reading, row.get('attribute'))}"
         )
+        about += ", second rater" if row.get("reader") == "second_rater" else ""
         shown, between = num.difference(row) if measured(row) else ("not compared", "")
         words.append(f"{about}: {shown}{f' ({between})' if between else ''}")
-    return "; ".join(words[:24]) + "."
+    return "; ".join(words[:32]) + "."
+
+
+def changes_alt(panels: list[tuple[str, str | None, list[tuple[Generator, Row]]]]) -> str:
+    """Return the text alternative of the forest of quality: for each number, each candidate's difference."""
+    sentences = []
+    for key, against, rows in panels:
+        words = []
+        for g, row in rows:
+            shown, between = num.difference(row) if measured(row) else ("not compared", "")
+            words.append(f"{num.plain(g.title, limit=40)} {shown}{f' ({between})' if between else ''}")
+        sentences.append(f"{metric(key)}{f', {group(against)}' if against else ''}: {num.listing(words, most=12)}.")
+    return " ".join(sentences)
+
+
+def chart_alt(kind: str, x: list[str], y: list[str], x_label: str, y_label: str) -> str:
+    """Return the text alternative of a method's chart: its points, or where it begins and ends if there are many."""
+    points = [f"{a}: {b}" for a, b in zip(x, y, strict=True)]
+    if len(points) > 16:
+        points = [*points[:6], f"{len(points) - 12} more", *points[-6:]]
+    names = {"bar": "Bars", "histogram": "Histogram", "line": "Line"}
+    axes = f"{num.plain(y_label)} by {num.plain(x_label)}" if x_label and y_label else num.plain(y_label or x_label)
+    return f"{names.get(kind, 'Chart')} of {axes}. {'; '.join(points)}."
 
 
 def heatmap_alt(reading: Reading, found: Attribute, generators: list[Generator]) -> str:

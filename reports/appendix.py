@@ -6,7 +6,7 @@ from reports.reading import COUNTS, QUALITY, Reading, Row, measured
 from reports.sheets import FAIRNESS, cut, name
 from reports.tables import Cell, Table, number
 
-MOST_ROWS = 400
+MOST_ROWS = 250
 """Rows of the full list printed on the page; measures.csv has all."""
 
 MOST_FILES = 20

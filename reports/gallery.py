@@ -12,7 +12,7 @@ from reports import wording
 from reports.alternatives import sample_alt
 from reports.reading import Generator, Reading, Row
 
-BUDGET = 1_200_000
+BUDGET = 650_000
 """Bytes of image files one page may hold; what does not fit is counted and stays in gallery/."""
 
 LARGEST = 6_000

@@ -8,15 +8,18 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from reports import appendix, gallery, phrases, sheets, wording
+from reports import appendix, gallery, mitigations, phrases, sheets, wording
 from reports import numerals as num
-from reports.figures import comparison_figure, share_figure
+from reports.charts import method_chart
+from reports.figures import share_figure
+from reports.forest import comparison_figure, quality_figure
 from reports.heatmap import intersection_figures
-from reports.reading import QUALITY, Attribute, Reading, measured
+from reports.reading import QUALITY, Attribute, Generator, Reading, measured, second
 from reports.tradeoff import tradeoff_figure
 
 SECTIONS = (
     ("side-by-side", "Generators side by side"),
+    ("mitigations", "Mitigations"),
     ("shares", "Shares against target"),
     ("trade-off", "Fairness against quality"),
     ("intersections", "Intersections"),
@@ -57,14 +60,17 @@ def render(result: Mapping[str, Any], *, run_dir: Path | None = None) -> str:
             text=phrases,
             sheets=sheets,
             appendix=appendix,
-            sections=SECTIONS,
+            mitigations=mitigations,
+            sections=[s for s in SECTIONS if s[0] != "mitigations" or reading.candidates],
             attributes=[_attribute(reading, a, i) for i, a in enumerate(reading.attributes[:MOST_DRAWN])],
             intersections=[_intersection(reading, a, i) for i, a in enumerate(reading.intersections[:MOST_DRAWN])],
             findings=[
                 (wording.attribute(reading, a.name), wording.finding(reading, a.name)) for a in reading.attributes
             ],
             drawn=MOST_DRAWN,
-            forest=comparison_figure(reading, "forest"),
+            methods=[_method(reading, g) for g in reading.candidates if g.method],
+            forests=[f for f in (comparison_figure(reading, "forest"), quality_figure(reading, "forest-quality")) if f],
+            two_readers=any(second(row) for row in reading.comparisons),
             shelves=gallery.shelves(reading, run_dir),
             has_quality=reading.has(QUALITY),
             references=reading.references(),
@@ -97,6 +103,24 @@ def _attribute(reading: Reading, attribute: Attribute, index: int) -> dict[str, 
         "trade_off": tradeoff_figure(reading, attribute, f"trade-off-{index}"),
         "table": sheets.shares(reading, attribute),
         "others": sheets.fairness(reading, attribute),
+    }
+
+
+def _method(reading: Reading, candidate: Generator) -> dict[str, Any]:
+    """Return what the page says of one method: its words, its diagnostics, its charts, its price."""
+    said = candidate.method
+    title, name = num.plain(said.get("title") or candidate.title, limit=80), num.plain(candidate.title, limit=60)
+    charts = [c for c in said.get("charts") or [] if isinstance(c, dict)]
+    drawn = [(num.plain(c.get("title") or "Chart"), method_chart(c, f"method-{candidate.number}-{i}")) for i, c in enumerate(charts)]
+    return {
+        "generator": candidate,
+        "title": title if title == name else f"{title} ({name})" if name.lower() not in title.lower() else title,
+        "sentence": num.plain(said.get("sentence") or ""),
+        "about": [(k, num.plain(said[key])) for k, key in (("Paper", "paper"), ("What it was told", "uses")) if said.get(key)] + mitigations.price(said),
+        "facts": mitigations.facts(said),
+        "charts": [(title, figure) for title, figure in drawn if figure],
+        "undrawn": [title for title, figure in drawn if not figure],
+        "caveats": mitigations.caveats(reading, candidate),
     }
 
 

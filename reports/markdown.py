@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from reports import mitigations, phrases, wording
 from reports import numerals as num
-from reports import phrases, wording
 from reports.reading import Reading, measured, worst_first
 from reports.tables import headline_columns
 
@@ -29,6 +29,7 @@ def render(result: Mapping[str, Any]) -> str:
         _verdicts(reading),
         "\n".join(f"- **{_safe(about)}.** {_safe(sentence)}" for about, sentence in findings),
         _headline(reading),
+        *_mitigations(reading),
         f"FD is the fairness discrepancy. {phrases.DISCREPANCY} {phrases.LABELS}",
         "The full report is in `report.html`, every number in `measures.csv`, verdicts for CI in `junit.xml`.",
     ]
@@ -59,6 +60,26 @@ def _headline(reading: Reading) -> str:
         numbers = [wording.quoted(row) if row and measured(row) else "not measured" for row in found]
         rows.append([g.title, num.count(g.images), *numbers])
     return _table(head, rows)
+
+
+def _mitigations(reading: Reading) -> list[str]:
+    """Return the section on mitigations: the table of the page, then a line a method; nothing where there is none."""
+    if not reading.candidates:
+        return []
+    found = mitigations.overview(reading)
+    head = [found.columns[0].lower(), *found.columns[1:]]
+    rows = [[f"{row[0].text}{', ' if row[0].under else ''}{row[0].under}", *[_said(c.text, c.under) for c in row[1:]]] for row in found.rows]
+    lines = []
+    for g in reading.candidates:
+        if g.method:
+            told = f" Told: {g.method['uses']}." if g.method.get("uses") else ""
+            line = f"- **{_safe(g.method.get('title') or g.title)}** ({_safe(g.method.get('paper') or 'no paper')}). "
+            lines.append(line + _safe(f"{g.method.get('sentence') or ''}{told}"))
+    return ["## Mitigations", _safe(phrases.MITIGATIONS), _table(head, rows), "\n".join(lines), _safe(f"{phrases.PRICE} {phrases.RUNS}")]
+
+
+def _said(text: str, under: str) -> str:
+    return f"{text}; {under}" if under else text
 
 
 def _table(head: list[str], body: list[list[str]]) -> str:

@@ -11,7 +11,10 @@ CUT = "\u2026"
 PERCENT = ("share", "share_gap", "no_face", "several_faces", "unreadable", "agreement")
 """Metrics that are shares of images and read best as percentages."""
 
-_FINE = ("fairness_discrepancy", "total_variation", "bias_amplification", "precision", "recall", "density", "coverage")
+_FINE = (
+    "fairness_discrepancy", "total_variation", "bias_amplification", "precision", "recall", "density", "coverage", "group_coverage",
+    "identity_similarity",
+)  # fmt: skip
 """Metrics that stay near 0..1 whatever unit they carry: three decimals."""
 
 _DECIMALS = {"share": 3, "ratio": 3, "nats": 3, "degrees": 1, "count": 0}
@@ -76,7 +79,7 @@ def decimals(row: Mapping[str, Any]) -> int:
     unit = "share" if row.get("metric") in _FINE else str(row.get("unit") or "share")
     if unit in _DECIMALS:
         return _DECIMALS[unit]
-    size = max((abs(row[k]) for k in ("value", "difference", "low", "high") if row.get(k) is not None), default=0)
+    size = max((abs(row[k]) for k in ("value", "difference", "low", "high", "before", "after") if row.get(k) is not None), default=0)
     return 4 if size < 1 else 2 if size < 100 else 1
 
 
@@ -159,3 +162,29 @@ def seconds(duration: float) -> str:
 def size(number: float) -> str:
     """Return a number of bytes in MB or GB (powers of ten)."""
     return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"
+
+
+def rounded(number: float) -> str:
+    """Return a number of unknown kind: a whole one with thousands separated, another with about four digits.
+
+    Example:
+        >>> rounded(12345), rounded(0.123456), rounded(3e-7), rounded(1234.5)
+        ('12,345', '0.1235', '3.00e-07', '1,234.5')
+    """
+    if float(number).is_integer() and abs(number) < 1e15:
+        return signed(number, 0)
+    size = abs(number)
+    if size < 1e-4 or size >= 1e9:
+        return f"{number:.2e}".replace("-", MINUS, 1) if number < 0 else f"{number:.2e}"
+    return signed(number, 4 if size < 1 else 3 if size < 10 else 2 if size < 100 else 1)
+
+
+def tick(number: float) -> str:
+    """Return a number on a scale in as few digits as it has.
+
+    Example:
+        >>> tick(-0.015), tick(20000.0), tick(0.30000000000000004), tick(-0.0)
+        ('\u22120.015', '20,000', '0.3', '0')
+    """
+    text = f"{number:,.6f}".rstrip("0").rstrip(".") if abs(number) >= 1e-5 or number == 0 else f"{number:.2g}"
+    return "0" if text == "-0" else text.replace("-", MINUS)

@@ -90,5 +90,19 @@ VERDICTS = (
 )
 COMPARED = (
     "Candidate and baseline are compared on the same image ids. A difference is candidate minus baseline; p-values are "
-    "adjusted for the number of comparisons. Rows not marked corrected compare the labels as they came."
+    "adjusted by Holm's method within a family: all shares and discrepancies of this run are one, all of image quality "
+    "the other. Rows not marked corrected compare the labels as they came."
+)
+MITIGATIONS = (
+    "Each mitigation is held against the baseline it was made from, on the same image ids and the same reference images. A "
+    "cell gives baseline \u2192 candidate, and below it the difference with its interval. A difference whose interval "
+    "contains 0 is not settled by these images; \u00d7 is the candidate's number over the baseline's."
+)
+PRICE = (
+    "Generator calls per image are what one image given out costs; fitting is what has to be done once before the first "
+    "one. Training images are real or synthetic images shown to a generator that was trained again."
+)
+RUNS = "Intervals are over images: they say what more images of these generators would show, not what another training run would."
+SECOND_GUIDED = (
+    "The second rater also guided this method, so its own numbers are no independent judgement of it; the classifier's are."
 )

@@ -16,7 +16,10 @@ QUALITY = ("fid", "kid", "precision", "recall", "density", "coverage")
 COUNTS = ("no_face", "several_faces", "unreadable")
 """Reasons why an image counts as missing, as named in a generator's row and among the metric keys."""
 
-_NUMBERS = ("value", "low", "high", "parity", "difference", "p_value", "p_adjusted", "level", "bound")
+GROUPS = ("group_coverage", "group_fid", "group_kid", "identity_similarity")
+"""Measures of quality within groups of people."""
+
+_NUMBERS = ("value", "low", "high", "parity", "difference", "p_value", "p_adjusted", "level", "bound", "before", "after")
 _NOT_FINITE = "the result holds no finite number here"
 
 
@@ -33,6 +36,7 @@ class Generator:
     missing: dict[str, int]
     files: dict[str, list[str]]
     caveats: list[str]
+    method: Row = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,9 @@ class Reading:
         self._found: dict[tuple[Any, ...], dict[bool, Row]] = {}
         for row in self.measures:
             self._found.setdefault(_key(row), {}).setdefault(bool(row.get("corrected")), row)
+        self._changed: dict[tuple[Any, ...], list[Row]] = {}
+        for row in self.comparisons:
+            self._changed.setdefault((*_key(row), second(row)), []).append(row)
         self.attributes, self.intersections = self._attributes()
 
     def pair(
@@ -82,6 +89,27 @@ class Reading:
         """Return the row to quote: corrected where that was measured, else raw, else whichever says why not."""
         raw, corrected = self.pair(generator, metric, attribute, group)
         return next((row for row in (corrected, raw) if measured(row)), corrected or raw)
+
+    def change(
+        self, generator: str, metric: str, attribute: str | None = None, group: str | None = None, *, by_second: bool = False
+    ) -> Row | None:
+        """Return the comparison to quote of a candidate with its baseline: corrected before raw, measured before neither.
+
+        Args:
+            generator: the candidate.
+            metric: which number.
+            attribute: of which attribute.
+            group: of which class or reference.
+            by_second: as the second rater labelled, not the classifier.
+        """
+        rows = self._changed.get((generator, metric, attribute, group, by_second), [])
+        return min(rows, key=lambda row: (not measured(row), not row.get("corrected")), default=None)
+
+    @property
+    def candidates(self) -> list[Generator]:
+        """Generators that were compared with a baseline, or say by what method they were made."""
+        compared = {row.get("generator") for row in self.comparisons}
+        return [g for g in self.generators if g.name in compared or g.method]
 
     def fell_back(self, row: Row) -> bool:
         """Return whether ``row`` is a raw number standing in for a corrected one that could not be measured."""
@@ -155,6 +183,11 @@ def worst_first(verdicts: Iterable[Row]) -> list[Row]:
     return sorted(verdicts, key=lambda v: order.get(str(v.get("outcome")), 3))
 
 
+def second(row: Row) -> bool:
+    """Return whether a comparison goes by the labels of the second rater."""
+    return row.get("reader") == "second_rater"
+
+
 def measured(row: Row | None) -> bool:
     """Return whether a row of measures or comparisons holds a number."""
     return row is not None and row.get("value", row.get("difference")) is not None
@@ -184,4 +217,5 @@ def _generator(number: int, row: Row) -> Generator:
         missing={key: int(row.get(key) or 0) for key in COUNTS},
         files={key: [str(f) for f in row.get(f"files_{key}") or []] for key in COUNTS},
         caveats=[str(c) for c in row.get("caveats") or []],
+        method=dict(row["method"]) if isinstance(row.get("method"), Mapping) else {},
     )

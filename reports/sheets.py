@@ -2,7 +2,7 @@
 
 from reports import numerals as num
 from reports import wording
-from reports.reading import QUALITY, Attribute, Generator, Reading, Row, measured, worst_first
+from reports.reading import GROUPS, QUALITY, Attribute, Generator, Reading, Row, measured, worst_first
 from reports.tables import Cell, Column, Table, headline_columns, number, quoted
 
 MOST_ROWS = 150
@@ -107,31 +107,43 @@ def fairness(reading: Reading, attribute: Attribute) -> Table | None:
     return Table(caption, columns, rows[:MOST_ROWS], note=cut(len(rows)))
 
 
-def comparisons(reading: Reading, *, headline: bool) -> Table | None:
-    """Return comparisons of candidate and baseline: the whole-run ones (``headline``) or those of single classes."""
+COMPARED = {
+    "fairness": "Fairness discrepancy, candidate minus baseline",
+    "shares": "Shares, class by class, candidate minus baseline",
+    "quality": "Image quality, candidate minus baseline",
+    "groups": "Quality within groups, candidate minus baseline",
+}
+"""The tables of comparisons and their captions."""
+
+
+def all_comparisons(reading: Reading) -> list[tuple[str, Table]]:
+    """Return the tables of comparisons that have rows, each with what it is called."""
+    found = [(caption, sum(_kind(c) == which for c in reading.comparisons), comparisons(reading, which)) for which, caption in COMPARED.items()]
+    return [(f"{caption}: {num.plural(rows, 'row')}", table) for caption, rows, table in found if table is not None]
+
+
+def comparisons(reading: Reading, which: str) -> Table | None:
+    """Return the comparisons of one kind, a key of :data:`COMPARED`; None where there are none."""
     rows = []
     for c in reading.comparisons:
-        whole = c.get("group") is None or str(c["group"]).startswith("reference:")
-        if whole is not headline:
+        if _kind(c) != which:
             continue
-        what = wording.metric(c.get("metric"))
         about = [wording.attribute(reading, c["attribute"])] if c.get("attribute") else []
         about += [wording.group(c["group"])] if c.get("group") else []
-        if c.get("corrected"):
-            about.append("corrected")
+        about += filter(None, [wording.reader(c)])
         baseline = num.plain(reading.title(c.get("baseline")))
         rows.append(
             [
                 Cell(num.plain(reading.title(c.get("generator"))), f"against {baseline}", "head"),
-                Cell(what, ", ".join(about)),
+                Cell(wording.metric(c.get("metric")), ", ".join(about)),
+                *[_side(c, key) for key in ("before", "after")],
                 _difference(c),
                 Cell(num.p_value(c.get("p_adjusted")) or "\u2013", "", "number"),
                 Cell(num.count(int(c["n"])) if c.get("n") else "\u2013", "", "number"),
             ]
         )
-    caption = "Candidate minus baseline, on the same image ids" if headline else "The same, class by class"
-    columns = ["Candidate", "Measure", "Difference", "Adjusted p", "Images"]
-    return Table(caption, columns, rows[:MOST_ROWS], note=cut(len(rows), file="result.json")) if rows else None
+    columns = ["Candidate", "Measure", "Baseline", "Candidate", "Difference", "Adjusted p", "Images"]
+    return Table(COMPARED[which], columns, rows[:MOST_ROWS], note=cut(len(rows))) if rows else None
 
 
 def quality(reading: Reading) -> Table:
@@ -154,6 +166,18 @@ def quality(reading: Reading) -> Table:
 def cut(total: int, *, most: int = MOST_ROWS, file: str = "measures.csv") -> str:
     """Return the note below a table that was cut at ``most`` of ``total`` rows; empty where it was not."""
     return f"The first {num.count(most)} of {num.count(total)} rows; {file} has all of them." if total > most else ""
+
+
+def _kind(row: Row) -> str:
+    if row.get("metric") in GROUPS:
+        return "groups"
+    if row.get("metric") in QUALITY:
+        return "quality"
+    return "shares" if row.get("group") is not None else "fairness"
+
+
+def _side(row: Row, key: str) -> Cell:
+    return Cell("\u2013" if row.get(key) is None else num.amount(row[key], row), "", "number")
 
 
 def _difference(row: Row) -> Cell:

@@ -14,6 +14,7 @@ import matplotlib.style
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from reports import numerals as num
 from reports.reading import Generator
@@ -90,6 +91,10 @@ class Drawing:
         """Return the token that stands for ``text`` until the drawing is written; long text is cut in the middle."""
         self._labels.append(num.plain(text, limit=limit))
         return f"T{len(self._labels) - 1}T"
+
+    def ticks(self) -> FuncFormatter:
+        """Return a formatter for scales whose numbers keep all their digits; written as text they are cut to two decimals."""
+        return FuncFormatter(lambda number, _: self.label(num.tick(round(number, 9))))
 
     def svg(self, *, title: str, description: str) -> Markup:
         """Return the drawing as one SVG element with a title and a description for those who do not see it."""

@@ -17,6 +17,9 @@ COLUMNS = (
 )  # fmt: skip
 """The columns of measures.csv, in order; a key the result adds beyond these follows them."""
 
+PAIRED = ("baseline", "before", "after", "p_value", "p_adjusted", "reader", "family")
+"""Columns that only differences from a baseline fill; they follow where there are any."""
+
 NAME_WIDTH = 28
 """Longest generator name in the terminal, in columns."""
 
@@ -73,7 +76,10 @@ def number(row: Row | None) -> Cell:
 
 
 def measures_csv(result: Mapping[str, Any]) -> str:
-    """Return every measure of a result as CSV, a line a row, missing values empty and their reason in its column.
+    """Return every number of a result as CSV, a line a row, missing values empty and their reason in its column.
+
+    Measures come first. Then, where there are any, differences of candidates from their baselines, whose metric ends in
+    "_difference", and what each mitigation costs.
 
     Args:
         result: what :func:`reports.load` returns.
@@ -81,13 +87,25 @@ def measures_csv(result: Mapping[str, Any]) -> str:
     Raises:
         ReportError: the result has another schema.
     """
-    rows = Reading(result).measures
-    columns = [*COLUMNS, *sorted({str(key) for row in rows for key in row} - set(COLUMNS))]
+    reading = Reading(result)
+    rows = [*reading.measures, *map(_difference_row, reading.comparisons), *_cost_rows(reading)]
+    given = {str(key) for row in rows for key in row}
+    columns = [*COLUMNS, *(c for c in PAIRED if c in given), *sorted(given - {*COLUMNS, *PAIRED})]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([[row.get(column) for column in columns] for row in rows])
     return out.getvalue().encode("utf-8", "replace").decode("utf-8")
+
+
+def _difference_row(row: Row) -> Row:
+    return {**{k: v for k, v in row.items() if k != "difference"}, "metric": f"{row.get('metric')}_difference", "value": row.get("difference")}
+
+
+def _cost_rows(reading: Reading) -> list[Row]:
+    costs = [(g.name, key, v) for g in reading.generators for key, v in (g.method.get("cost") or {}).items()]
+    return [{"generator": name, "metric": key, "value": v, "unit": "seconds" if key.endswith("seconds") else "count",
+             "direction": "lower", "corrected": False, "reason": None if v is not None else "not recorded"} for name, key, v in costs]  # fmt: skip
 
 
 def headline(result: Mapping[str, Any]) -> str:

@@ -121,6 +121,12 @@ def reason(row: Mapping[str, Any] | None) -> str:
     return f"{why}; at most {num.percent_at_most(row['high'])}" if bounded else why
 
 
+def reader(row: Row) -> str:
+    """Return whose labels a comparison goes by, and whether they were corrected; empty where labels play no part."""
+    said = {None: [], "classifier": [], "second_rater": ["second rater"]}.get(row.get("reader"), [num.plain(row.get("reader"))])
+    return ", ".join([*said, *(["corrected"] if row.get("corrected") else [])])
+
+
 def finding(reading: Reading, name: str) -> str:
     """Return who is farthest from the target of one attribute, by how much, and who is closest."""
     rows = [(g, reading.best(g.name, "fairness_discrepancy", name)) for g in reading.generators]

@@ -23,16 +23,26 @@ def _latent_diffusion(network: dict) -> nn.Module:
     return LatentDiffusion(**network)
 
 
-KINDS: dict[str, Callable[[dict], nn.Module]] = {"stylegan2": _stylegan2, "latent_diffusion": _latent_diffusion}
+def _self_conditioned(network: dict) -> nn.Module:
+    from audit.generators.self_conditioned import SelfConditionedStyleGAN2
+
+    return SelfConditionedStyleGAN2(**network)
+
+
+KINDS: dict[str, Callable[[dict], nn.Module]] = {
+    "stylegan2": _stylegan2,
+    "self_conditioned": _self_conditioned,
+    "latent_diffusion": _latent_diffusion,
+}
 """Builders of the project's own safetensors files, by the kind in their header."""
 
 
-def load(path: str | Path, kind: str | None = None) -> nn.Module:
+def load(path: str | Path, kind: str | tuple[str, ...] | None = None) -> nn.Module:
     """Load a generator from a safetensors file written by genbias.
 
     Args:
         path: the file, or the name of a shipped model ("stylegan2", "diffusion").
-        kind: what it should be, one of :data:`KINDS`; None = what the file says.
+        kind: what it should be, one of :data:`KINDS` or several that would do; None = what the file says.
 
     Returns:
         A module in evaluation mode: z (n, z_dim) -> (n, 3, h, w) float32, nominal range -1..1.
@@ -44,8 +54,9 @@ def load(path: str | Path, kind: str | None = None) -> nn.Module:
 
     path = Path(path) if Path(path).suffix else shipped(str(path))
     found, network, tensors = read_weights(path)
-    if found not in KINDS or (kind is not None and kind != found):
-        raise ManifestError(f"{path} holds a {found!r}; expected {kind or 'one of ' + ', '.join(KINDS)}")
+    wanted = tuple(KINDS) if kind is None else (kind,) if isinstance(kind, str) else kind
+    if found not in KINDS or found not in wanted:
+        raise ManifestError(f"{path} holds a {found!r}; expected {' or '.join(wanted)}")
     model = KINDS[found](network)
     missing, extra = model.load_state_dict(tensors, strict=False)
     if missing or extra:

@@ -20,6 +20,7 @@ from audit.metrics.frechet import (
     frechet_estimate,
     moments,
 )
+from audit.metrics.groups import group_coverage, identity_similarity
 from audit.metrics.intersections import joint_counts, joint_labels
 from audit.metrics.kernel import kernel_distance, kernel_distance_full, kernel_estimate
 from audit.metrics.multiplicity import holm
@@ -39,6 +40,10 @@ from audit.metrics.paired import (
     paired_discrepancy_difference,
     paired_share_difference,
 )
+from audit.metrics.paired_corrected import (
+    corrected_discrepancy_difference,
+    corrected_share_difference,
+)
 from audit.metrics.shares import ShareBox, class_counts, proportion, share_box
 
 __all__ = [
@@ -54,7 +59,9 @@ __all__ = [
     "ShareBox",
     "bias_amplification",
     "class_counts",
+    "corrected_discrepancy_difference",
     "corrected_share_box",
+    "corrected_share_difference",
     "density_coverage",
     "discrepancy_ceiling",
     "entropy",
@@ -63,8 +70,10 @@ __all__ = [
     "frechet_distance",
     "frechet_distance_from_moments",
     "frechet_estimate",
+    "group_coverage",
     "holm",
     "identical_inputs",
+    "identity_similarity",
     "joint_counts",
     "joint_labels",
     "kernel_distance",

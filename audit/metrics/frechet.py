@@ -147,7 +147,7 @@ def frechet_estimate(
         return NotMeasured(f"{n} images are too few for an interval over {groups} groups", n, "distance")
     size = n // groups
     deal = [rng.permutation(n)[: groups * size].reshape(groups, size) for _ in range(2)]
-    left_out = _without_groups(gen, ref, deal) if n > d else _without_groups_short(gen, ref, deal)
+    left_out = without_groups(gen, ref, deal) if n > d else without_groups_short(gen, ref, deal)
     spread = ((left_out - left_out.mean()) ** 2).sum() * (groups - 1) / groups * n / (groups * size)
     half = float(stdtrit(groups - 1, 0.5 + level / 2) * np.sqrt(spread))
     value = frechet_distance(gen, ref)
@@ -156,7 +156,7 @@ def frechet_estimate(
     )
 
 
-def _without_groups(gen: NDArray, ref: NDArray, deal: list[NDArray[np.int64]]) -> Floats:
+def without_groups(gen: NDArray, ref: NDArray, deal: list[NDArray[np.int64]]) -> Floats:
     """Leave out one group of both sets at a time, by taking its sums away from the sums of all."""
     sides = [_moments_without(x, parts) for x, parts in zip((gen, ref), deal, strict=True)]
     return np.array([_from_moments(g, r, quick=True) for g, r in zip(*sides, strict=True)])
@@ -171,7 +171,8 @@ def _moments_without(features: NDArray, parts: NDArray[np.int64]) -> Iterator[Mo
         yield Moments(whole.mean + shift, scatter / (left - 1), left)
 
 
-def _without_groups_short(gen: NDArray, ref: NDArray, deal: list[NDArray[np.int64]]) -> Floats:
+def without_groups_short(gen: NDArray, ref: NDArray, deal: list[NDArray[np.int64]]) -> Floats:
+    """Return the distance with each group left out in turn, for fewer images than dimensions: nothing can be shared."""
     pairs = (
         (np.delete(x, out, axis=0) for x, out in zip((gen, ref), outs, strict=True)) for outs in zip(*deal, strict=True)
     )

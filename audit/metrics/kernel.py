@@ -25,7 +25,7 @@ from audit.metrics.shares import check_level
 
 Floats = NDArray[np.float64]
 
-_BLOCK = 2048
+BLOCK = 2048
 
 
 def kernel_distance(
@@ -129,28 +129,30 @@ class _KernelSums(NamedTuple):
 
 def _kernel_sums(gen: NDArray, ref: NDArray) -> _KernelSums:
     to_ref, to_gen = np.zeros(len(gen)), np.zeros(len(ref))
-    for i in range(0, len(gen), _BLOCK):
-        for j in range(0, len(ref), _BLOCK):
-            part = _kernel(gen[i : i + _BLOCK], ref[j : j + _BLOCK])
-            to_ref[i : i + _BLOCK] += part.sum(axis=1)
-            to_gen[j : j + _BLOCK] += part.sum(axis=0)
-    return _KernelSums(_sums_within(gen), _sums_within(ref), to_ref, to_gen)
+    for i in range(0, len(gen), BLOCK):
+        for j in range(0, len(ref), BLOCK):
+            part = polynomial(gen[i : i + BLOCK], ref[j : j + BLOCK])
+            to_ref[i : i + BLOCK] += part.sum(axis=1)
+            to_gen[j : j + BLOCK] += part.sum(axis=0)
+    return _KernelSums(sums_within(gen), sums_within(ref), to_ref, to_gen)
 
 
-def _sums_within(features: NDArray) -> Floats:
+def sums_within(features: NDArray) -> Floats:
+    """Return (n,) sums of the kernel of each row with every other row of its own set."""
     sums = np.zeros(len(features))
-    for i in range(0, len(features), _BLOCK):
-        for j in range(i, len(features), _BLOCK):
-            part = _kernel(features[i : i + _BLOCK], features[j : j + _BLOCK])
+    for i in range(0, len(features), BLOCK):
+        for j in range(i, len(features), BLOCK):
+            part = polynomial(features[i : i + BLOCK], features[j : j + BLOCK])
             if i == j:
                 np.fill_diagonal(part, 0.0)
             else:
-                sums[j : j + _BLOCK] += part.sum(axis=0)
-            sums[i : i + _BLOCK] += part.sum(axis=1)
+                sums[j : j + BLOCK] += part.sum(axis=0)
+            sums[i : i + BLOCK] += part.sum(axis=1)
     return sums
 
 
-def _kernel(rows: NDArray, columns: NDArray) -> Floats:
+def polynomial(rows: NDArray, columns: NDArray) -> Floats:
+    """Return the (n, m) cubic kernel (x.y / d + 1)^3 in float64."""
     base = rows.astype(np.float64) @ columns.astype(np.float64).T
     base /= rows.shape[1]
     base += 1

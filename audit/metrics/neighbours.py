@@ -162,10 +162,10 @@ def neighbour_estimates(
     t = float(stdtrit(resamples - 1, 0.5 + level / 2))
     precision, recall, density, coverage = values[0].tolist()
     return NeighbourEstimates(
-        _share_interval(precision, float(errors[0]), n, t, level),
-        _share_interval(recall, float(errors[1]), m, t, level),
-        _density_interval(density, float(errors[2]), n, t, level),
-        _share_interval(coverage, float(errors[3]), m, t, level),
+        share_interval(precision, float(errors[0]), n, t, level),
+        share_interval(recall, float(errors[1]), m, t, level),
+        density_interval(density, float(errors[2]), n, t, level),
+        share_interval(coverage, float(errors[3]), m, t, level),
     )
 
 
@@ -177,7 +177,7 @@ def _halves(n: int, resamples: int, rng: np.random.Generator) -> NDArray[np.bool
     return keep
 
 
-def _share_interval(share: float, error: float, n: int, t: float, level: float) -> Estimate:
+def share_interval(share: float, error: float, n: int, t: float, level: float) -> Estimate:
     """Clopper-Pearson at the sample size that has this standard error (Korn and Graubard 1998, Survey Methodology 24)."""
     softened = (share * n + 0.5) / (n + 1)
     size = min(n, softened * (1 - softened) / error**2) if error > 0 else n
@@ -189,7 +189,8 @@ def _share_interval(share: float, error: float, n: int, t: float, level: float) 
     return Estimate(share, min(low, share), max(high, share), n, level, "share", method)
 
 
-def _density_interval(density: float, error: float, n: int, t: float, level: float) -> Estimate:
+def density_interval(density: float, error: float, n: int, t: float, level: float) -> Estimate:
+    """Return a density with its t interval, cut at 0."""
     high = density + t * error
     if high == 0:  # no image lies in any ball: the share of images that could, each counted once
         high = 1 - ((1 - level) / 2) ** (1 / n)

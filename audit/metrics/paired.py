@@ -84,7 +84,7 @@ def paired_share_difference(candidate_labels: Any, baseline_labels: Any, k: int,
         >>> round(result.differences[0].value, 3), result.n, result.dropped
         (0.333, 3, 1)
     """
-    table, dropped = _pairs(candidate_labels, baseline_labels, k)
+    table, dropped = pairs_of(candidate_labels, baseline_labels, k)
     check_level(level)
     n = int(table.sum())
     if n == 0:
@@ -124,7 +124,7 @@ def paired_discrepancy_difference(
         >>> round(result.difference.value, 4), result.p_value < 1e-6
         (-0.7071, True)
     """
-    table, dropped = _pairs(candidate_labels, baseline_labels, k)
+    table, dropped = pairs_of(candidate_labels, baseline_labels, k)
     t = as_target(target, k)
     check_level(level)
     n = int(table.sum())
@@ -146,7 +146,7 @@ def paired_discrepancy_difference(
     )
 
 
-def _pairs(candidate_labels: Any, baseline_labels: Any, k: int) -> tuple[NDArray[np.int64], int]:
+def pairs_of(candidate_labels: Any, baseline_labels: Any, k: int) -> tuple[NDArray[np.int64], int]:
     """Return the (k, k) table of pairs, candidate class by row, and how many ids were dropped."""
     if k < 2:
         raise MetricError(f"a comparison needs two classes or more, got k = {k}")
@@ -206,7 +206,7 @@ def _paired_error(table: NDArray[np.int64], t: NDArray[np.float64]) -> float:
     change = np.diag(candidate) + np.diag(baseline) - softened - softened.T - np.outer(moved, moved)
     # at the target itself the discrepancy has no slope: take the direction in which the shares changed most
     steepest = np.linalg.eigh(change)[1][:, -1]
-    up, down = _slope(candidate, t), _slope(baseline, t)
+    up, down = slope(candidate, t), slope(baseline, t)
     if up is None and down is None:
         pairs = [(steepest, steepest)]
     elif up is None:
@@ -220,6 +220,7 @@ def _paired_error(table: NDArray[np.int64], t: NDArray[np.float64]) -> float:
     return math.sqrt(max(*variances, 0.0) / table.sum())
 
 
-def _slope(q: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64] | None:
+def slope(q: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return the gradient of |q - t| at q, None at the target itself, where there is none."""
     distance = np.linalg.norm(q - t)
     return (q - t) / distance if distance > 1e-9 else None

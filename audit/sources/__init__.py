@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageSource", "open_source"]
 
-FAMILIES = {"stylegan2": "stylegan2", "diffusion": "latent_diffusion"}
-"""Generator families of a spec, and the kind their weights say."""
+FAMILIES = {"stylegan2": ("stylegan2", "self_conditioned"), "diffusion": ("latent_diffusion",)}
+"""Generator families of a spec, and the kinds their weights may say."""
 
 
 def open_source(name: str, spec: "SourceSpec", *, device: str = "cpu", assets: tuple[str, ...] = ()) -> ImageSource:

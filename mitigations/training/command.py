@@ -9,9 +9,10 @@ import click
 @click.argument("recipe")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/training"), show_default=True,
               help="Weights, log, checkpoint and sample grid go to OUT/NAME.")  # fmt: skip
+@click.option("--seed", type=int, help="Another seed than the recipe's; the model is then called NAME_seedN.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:0.")
 @click.option("--install", is_flag=True, help="Replace the shipped model with the one just trained.")
-def train_command(recipe: str, out: Path, device: str, install: bool) -> None:
+def train_command(recipe: str, out: Path, seed: int | None, device: str, install: bool) -> None:
     """Train RECIPE, the name of a shipped recipe or a YAML file.
 
     The same command again continues an interrupted training from its checkpoint.
@@ -23,7 +24,7 @@ def train_command(recipe: str, out: Path, device: str, install: bool) -> None:
     from mitigations.training.train import train
 
     keep_freed_blocks()
-    path = train(recipe, out, device=choose_device(device))
+    path = train(recipe, out, device=choose_device(device), seed=seed)
     click.echo(str(path))
     if install:
         for target in install_model(path, FOLDER):

@@ -1,7 +1,7 @@
 """Training of the latent diffusion model: the autoencoder, the UNet on its cached latents, and a last pass over the decoder.
 
 Noise is predicted as v (Salimans and Ho 2022, arXiv 2202.00512) with the min-SNR weight, gamma 5 (Hang et al. 2023,
-arXiv 2303.09556). The autoencoder is fitted with squared and absolute error, a term for colour and a small KL term; there is no perceptual or
+arXiv 2303.09556). The autoencoder is fitted with absolute errors of pixels and of their differences, a term for colour and a small KL term; there is no perceptual or
 adversarial loss, so that no network that later judges the images takes part in making them.
 """
 
@@ -35,7 +35,8 @@ def train_diffusion(recipe: Recipe, out: Path, device: torch.device, *, sample: 
         _fit_autoencoder(model, stream, recipe.options, log)
         torch.save(model.state_dict(), saved)
     latents = _cache_latents(model, stream, recipe.options, out)
-    model = _fit_unet(model, latents, recipe.options, log, out, sample)
+    for stage in ("unet", "refine"):
+        _fit_unet(model, latents, recipe.options, log, out, sample, stage)
     _sharpen_decoder(model, stream, recipe.options, log, out)
     return model
 
@@ -48,11 +49,13 @@ def _fit_autoencoder(model: LatentDiffusion, stream: PortraitStream, options: di
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options["autoencoder_lr"], total_steps=steps, pct_start=0.1)
     for step in tqdm(range(steps), unit="batch", desc="autoencoder"):
         x = to_signed(stream.batch(step * batch, batch)[0]).to(device, memory_format=torch.channels_last)
-        posterior = model.posterior(x)
-        restored = model.restore(posterior.sample())
+        with torch.autocast(device.type, torch.bfloat16, enabled=options["precision"] == "bfloat16"):
+            posterior = model.posterior(x)
+            restored = model.restore(posterior.sample())
+        restored = restored.float()
         # Most variance is lightness; without a term of its own, colour is learned last.
         colour = F.mse_loss(_opponents(restored), _opponents(x))
-        error = F.mse_loss(restored, x) + 0.2 * F.l1_loss(restored, x) + options["colour_weight"] * colour
+        error = F.l1_loss(restored, x) + _edges(restored, x) + options["colour_weight"] * colour
         loss = error + options["kl_weight"] * posterior.kl().mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -80,8 +83,7 @@ def _sharpen_decoder(model: LatentDiffusion, stream: PortraitStream, options: di
             raw = model.posterior(x).mean
             raw = raw + 0.05 * model.latent_scale * torch.randn_like(raw)  # sampled latents are not exact either
         restored = model.restore(raw)
-        edges = sum((restored.diff(dim=d) - x.diff(dim=d)).abs().mean() for d in (2, 3))
-        loss = F.l1_loss(restored, x) + edges
+        loss = F.l1_loss(restored, x) + _edges(restored, x)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parts.parameters(), 1.0)
@@ -90,6 +92,11 @@ def _sharpen_decoder(model: LatentDiffusion, stream: PortraitStream, options: di
         if step % 50 == 0:
             log.write(stage="decoder", images=(step + 1) * batch, mse=F.mse_loss(restored, x).item(), loss=loss.item())
     torch.save(parts.state_dict(), saved)
+
+
+def _edges(restored: Tensor, x: Tensor) -> Tensor:
+    """Return the mean absolute error of differences between neighbouring pixels: thin dark lines are most of a drawn face."""
+    return sum((restored.diff(dim=d) - x.diff(dim=d)).abs().mean() for d in (2, 3))
 
 
 def _opponents(x: Tensor) -> Tensor:
@@ -116,13 +123,20 @@ def _cache_latents(model: LatentDiffusion, stream: PortraitStream, options: dict
 
 
 def _fit_unet(model: LatentDiffusion, latents: Tensor, options: dict, log: TrainingLog, out: Path,
-              sample: Callable[[nn.Module], None]) -> nn.Module:  # fmt: skip
-    device, batch, steps = model.latent_mean.device, options["batch"], options["images"] // options["batch"]
-    unet = model.unet.train()
+              sample: Callable[[nn.Module], None], stage: str) -> None:  # fmt: skip
+    """Leave the averaged UNet of one stage in ``model``.
+
+    "unet" weighs errors by min-SNR, which learns detail early and neglects the noisiest steps; "refine" weighs all steps alike, for
+    the variety that those steps decide.
+    """
+    begin, saved = ("", out / "checkpoint.pt") if stage == "unet" else ("refine_", out / "refine.pt")
+    device, batch, lr = model.latent_mean.device, options["batch"], options[f"{begin}lr"]
+    steps = options[f"{begin}images"] // batch
+    unet = model.unet.requires_grad_(True).train()
     average = copy.deepcopy(unet).eval().requires_grad_(False)
-    optimiser = torch.optim.AdamW(unet.parameters(), lr=options["lr"], betas=(0.9, 0.99), weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options["lr"], total_steps=steps, pct_start=0.05)
-    first, checkpoint = 0, out / "checkpoint.pt"
+    optimiser = torch.optim.AdamW(unet.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps, pct_start=0.05)
+    first, checkpoint = 0, saved
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         for part, name in ((unet, "unet"), (average, "average"), (optimiser, "optimiser"), (schedule, "schedule")):
@@ -131,13 +145,18 @@ def _fit_unet(model: LatentDiffusion, latents: Tensor, options: dict, log: Train
     generator = torch.Generator().manual_seed(first + 1)
     alphas = model.scheduler.alphas_cumprod
     model.unet, written = average, time.monotonic()
-    for step in tqdm(range(first, steps), initial=first, total=steps, unit="batch", desc="unet"):
+
+    def save(step: int) -> None:
+        torch.save({"unet": unet.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(),
+                    "schedule": schedule.state_dict(), "step": step}, checkpoint)  # fmt: skip
+
+    for step in tqdm(range(first, steps), initial=first, total=steps, unit="batch", desc=stage):
         clean = latents[torch.randint(len(latents), (batch,), generator=generator)]
         t = torch.randint(len(alphas), (batch,), generator=generator)
         noise = torch.randn(clean.shape, generator=generator)
         signal, sigma = alphas[t].sqrt().view(-1, 1, 1, 1), (1 - alphas[t]).sqrt().view(-1, 1, 1, 1)
         snr = (alphas[t] / (1 - alphas[t])).clamp(min=1e-8)
-        weight = snr.clamp(max=5.0) / (snr + 1)  # min-SNR weight for v-prediction
+        weight = snr.clamp(max=5.0) / (snr + 1) if stage == "unet" else torch.ones_like(snr)  # min-SNR weight for v-prediction
         predicted = unet((signal * clean + sigma * noise).to(device, memory_format=torch.channels_last), t.to(device)).sample
         error = (predicted - (signal * noise - sigma * clean).to(device)).square().mean(dim=[1, 2, 3])
         loss = (weight.to(device) * error).mean()
@@ -151,10 +170,10 @@ def _fit_unet(model: LatentDiffusion, latents: Tensor, options: dict, log: Train
             for slow, fast in zip(average.parameters(), unet.parameters(), strict=True):
                 slow.lerp_(fast, 1 - decay)
         if step % 100 == 0:
-            log.write(stage="unet", images=(step + 1) * batch, loss=loss.item(), error=error.mean().item())
+            log.write(stage=stage, images=(step + 1) * batch, loss=loss.item(), error=error.mean().item())
         if time.monotonic() - written > 180:
-            torch.save({"unet": unet.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict(),
-                        "schedule": schedule.state_dict(), "step": step + 1}, checkpoint)  # fmt: skip
+            save(step + 1)
             sample(model)
             written = time.monotonic()
-    return model.eval()
+    save(steps)
+    model.eval()

@@ -1,7 +1,9 @@
 """Residual StyleGAN2 discriminator with minibatch standard deviation, usable at every size of a growing run.
 
 Karras et al. 2020, arXiv 1912.04958, section 4.1 (residual discriminator); minibatch standard deviation from
-Karras et al. 2018, arXiv 1710.10196, section 3. Departure: 2x2 averaging, and before the second convolution of a block
+Karras et al. 2018, arXiv 1710.10196, section 3. Departures: every size also enters directly (the input skips of the 2020
+paper's section 4.1), and what a size adds to the next is scaled by a learned gain that starts at zero when the size is new, so that
+growing does not blind the discriminator; 2x2 averaging, and before the second convolution of a block
 instead of after it, which is a quarter of that layer's work.
 """
 
@@ -61,16 +63,22 @@ class Discriminator(nn.Module):
         for r in self.sizes:
             setattr(self, f"from_rgb{r}", EqualisedConv(3, channels[r], 1))
             setattr(self, f"block{r}", ResidualBlock(channels[r], channels[r // 2]))
+            setattr(self, f"detail{r}", nn.Parameter(torch.zeros([]) if r > 8 else torch.ones([])))
         self.conv = EqualisedConv(channels[4] + 1, channels[4], 3)
         self.hidden = FullyConnected(channels[4] * 16, channels[4], activate=True)
         self.out = FullyConnected(channels[4], 1)
 
     def features(self, images: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
         """Return the (n, channels) activations before the last layer; auxiliary heads read these."""
-        x = getattr(self, f"from_rgb{images.shape[-1]}")(images.to(precision))
+        images = images.to(precision)
+        x = getattr(self, f"from_rgb{images.shape[-1]}")(images)
         for r in self.sizes:
-            if r <= images.shape[-1]:
-                x = getattr(self, f"block{r}")(x)
+            if r > images.shape[-1]:
+                continue
+            x = getattr(self, f"block{r}")(x) * getattr(self, f"detail{r}").to(x.dtype)
+            if r > 8:
+                images = F.avg_pool2d(images, 2)
+                x = x + getattr(self, f"from_rgb{r // 2}")(images)
         x = x.float()
         x = self.conv(torch.cat([x, _minibatch_deviation(x, self.group)], dim=1))
         return self.hidden(x.flatten(1))

@@ -109,11 +109,12 @@ class StyleGAN2Trainer:
         return F.softplus(-self.judge(fake.images)).mean(), {}
 
     def grow(self, resolution: int) -> None:
-        """Prepare the layers of a new size: their colour output starts at zero."""
+        """Prepare the layers of a new size: colour output and the discriminator's attention to it start at zero."""
         for network in (self.generator, self.average):
             rgb = getattr(network.synthesis, f"b{resolution}").torgb
             nn.init.zeros_(rgb.weight)
             nn.init.zeros_(rgb.bias)
+        nn.init.zeros_(getattr(self.discriminator, f"detail{resolution}"))
 
     def generate(self, n: int, resolution: int) -> Drawn:
         """Draw ``n`` images from fresh latents, with noise, at this size."""

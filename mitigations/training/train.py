@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +16,19 @@ from audit.seeds import normals
 from mitigations.training.recipes import Recipe, load_recipe
 
 
-def train(name: str, out: Path, *, device: str = "cpu") -> Path:
+def train(name: str, out: Path, *, device: str = "cpu", seed: int | None = None) -> Path:
     """Train a recipe and return the path of its weights.
 
     Args:
         name: a shipped recipe's name, or the path of a YAML file.
         out: folder for weights, log, checkpoint and sample grids; an interrupted run continues from its checkpoint.
         device: "cpu" or "cuda".
+        seed: another seed than the recipe's, for measuring how much a training run varies; the model is called NAME_seedN.
     """
     torch.set_flush_denormal(True)  # small networks slow to half speed on denormals late in training
     recipe, where = load_recipe(name), torch.device(device)
+    if seed is not None:
+        recipe = replace(recipe, name=f"{recipe.name}_seed{seed}", seed=seed)
     out = Path(out) / recipe.name
     out.mkdir(parents=True, exist_ok=True)
     if recipe.kind not in LOOPS:
@@ -105,11 +109,25 @@ def install(weights: Path, models: Path) -> list[Path]:
     return made
 
 
+def _self_conditioning(recipe: Recipe, out: Path, device: torch.device) -> Path:
+    from mitigations.self_conditioning.loop import train_self_conditioned
+
+    return train_self_conditioned(recipe, out, device)
+
+
+def _rebalancing(recipe: Recipe, out: Path, device: torch.device) -> Path:
+    from mitigations.rebalancing.loop import train_rebalancing
+
+    return train_rebalancing(recipe, out, device)
+
+
 LOOPS: dict[str, Callable[[Recipe, Path, torch.device], Path]] = {
     "stylegan2": _stylegan2,
     "diffusion": _diffusion,
     "attribute_classifier": _instrument,
     "encoder": _instrument,
     "identity": _instrument,
+    "self_conditioning": _self_conditioning,
+    "rebalancing": _rebalancing,
 }
 """Training loops by recipe kind."""

@@ -5,7 +5,8 @@ import re
 import matplotlib as mpl
 import pytest
 
-from reports.figures import comparison_figure, share_figure
+from reports.figures import share_figure
+from reports.forest import comparison_figure, quality_figure
 from reports.heatmap import _legible, intersection_figures
 from reports.reading import Reading
 from reports.svg import drawing
@@ -85,7 +86,25 @@ def test_numbers_in_a_heat_map_stay_legible():
 
 def test_a_forest_has_a_row_a_candidate_and_attribute(reading):
     svg = comparison_figure(reading, "c")
-    assert len(markers(svg)) == 4 * 4 and ">3 Rebalanced \u2212 1</text>" in svg
+    assert len(markers(svg)) == 2 * 4 * 4 and ">3 Rebalanced \u2212 1</text>" in svg
+    assert "Rebalanced, Perceived gender presentation, second rater: \u22120.359" in svg
+
+
+def test_a_forest_prefers_the_corrected_difference_and_the_classifier(example):
+    example["comparisons"] = [c for c in example["comparisons"] if not (c["reader"] == "classifier" and c["corrected"])]
+    raw = comparison_figure(Reading(example), "c")
+    assert len([m for m in markers(raw) if "fill: var(--page)" in m]) == 32
+    example["comparisons"] = [c for c in example["comparisons"] if c["reader"] != "second_rater"]
+    assert len(markers(comparison_figure(Reading(example), "c"))) == 16
+
+
+def test_the_forest_of_quality_has_a_panel_a_number_and_says_which_side_is_better(example):
+    svg = quality_figure(Reading(example), "q")
+    assert len(markers(svg)) == 6 * 4
+    assert svg.count(">left is better</text>") == 3 and svg.count(">right is better</text>") == 3
+    assert "FID, balanced reference: Self-conditioned +3.70 (+3.00 to +4.40)" in svg
+    example["comparisons"] = [c for c in example["comparisons"] if c["reader"]]
+    assert quality_figure(Reading(example), "q") is None
 
 
 def test_no_comparison_makes_no_forest(example):

@@ -17,7 +17,7 @@ def test_verdicts_findings_table_and_report_are_all_there(example):
 def test_every_row_of_a_table_has_as_many_cells_as_its_head(example):
     example["generators"][0]["title"] = "a | b \\| c\nd"
     blocks = [block for block in render(example).split("\n\n") if block.startswith("|")]
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         counts = {line.replace("\\\\", "").replace("\\|", "").count("|") for line in block.splitlines()}
         assert len(counts) == 1
@@ -40,3 +40,18 @@ def test_markup_in_names_is_escaped(example):
     example["generators"][0]["title"] = "<img src=x> *b* [l](u) `c` _d_ a_b"
     text = render(example)
     assert "&lt;img src=x> \\*b\\* \\[l\\](u) \\`c\\` \\_d\\_ a_b" in text and "<img" not in text
+
+
+def test_mitigations_stand_with_their_differences_and_their_price(example):
+    text = render(example)
+    assert "## Mitigations" in text
+    assert "| Skin tone, fairness discrepancy | 0.470 → 0.171; −0.299 (−0.339 to −0.259), ×0.36 |" in text
+    assert "| Time to fit | not recorded | 30 min 40 s | 6 min 50 s | not recorded |" in text
+    assert "- **MaGNET sampling** (Humayun, Balestriero and Baraniuk 2022, arXiv 2110.08009). Draws latents" in text
+
+
+def test_without_mitigations_there_is_no_such_section(example):
+    example["comparisons"] = []
+    for generator in example["generators"]:
+        generator["method"] = None
+    assert "Mitigations" not in render(example)

@@ -14,13 +14,29 @@ def test_the_csv_round_trips_through_pandas(example):
     text = tables.measures_csv(example)
     frame = pd.read_csv(io.StringIO(text))
     expected = pd.DataFrame(example["measures"])
-    assert list(frame.columns) == list(tables.COLUMNS)
+    assert list(frame.columns) == [*tables.COLUMNS, *tables.PAIRED[:-1]]
+    frame = frame[: len(expected)]
     assert len(frame) == len(expected)
     for column in ("value", "low", "high", "n"):
-        pd.testing.assert_series_equal(frame[column], expected[column], rtol=1e-15)
+        pd.testing.assert_series_equal(frame[column], expected[column], rtol=1e-15, check_dtype=False)
     assert (frame["corrected"] == expected["corrected"]).all()
     exact = [float(row["value"]) if row["value"] else None for row in csv.DictReader(io.StringIO(text))]
-    assert exact == [row["value"] for row in example["measures"]]
+    assert exact[: len(expected)] == [row["value"] for row in example["measures"]]
+
+
+def test_the_csv_holds_differences_and_costs_under_names_of_their_own(example):
+    rows = list(csv.DictReader(io.StringIO(tables.measures_csv(example))))[len(example["measures"]) :]
+    assert len(rows) == len(example["comparisons"]) + 2 * 4
+    first, given = rows[0], example["comparisons"][0]
+    assert (first["metric"], first["baseline"], first["reader"]) == ("fairness_discrepancy_difference", "stylegan2", "classifier")
+    assert [float(first[k]) for k in ("value", "low", "before")] == [given[k] for k in ("difference", "low", "before")]
+    cost = next(row for row in rows if (row["generator"], row["metric"]) == ("magnet", "fitting_seconds"))
+    assert (cost["value"], cost["unit"]) == ("410.0", "seconds")
+
+
+def test_without_comparisons_the_csv_has_the_columns_of_measures_only(example):
+    example.update(comparisons=[], generators=example["generators"][:2])
+    assert tables.measures_csv(example).splitlines()[0].split(",") == list(tables.COLUMNS)
 
 
 def test_a_missing_value_is_empty_in_the_csv_and_keeps_its_reason(example):
@@ -39,7 +55,7 @@ def test_names_with_commas_quotes_and_lines_survive_the_csv(example):
 
 def test_a_column_the_result_adds_is_kept_after_the_known_ones(example):
     example["measures"][0]["zeta"] = 3
-    assert tables.measures_csv(example).splitlines()[0].endswith(",reason,zeta")
+    assert tables.measures_csv(example).splitlines()[0].endswith(",p_adjusted,reader,zeta")
 
 
 def test_the_headline_has_each_generator_with_its_intervals_aligned(example):
@@ -84,15 +100,29 @@ def test_verdicts_stand_worst_first_with_the_limit_in_words(example):
 
 def test_a_long_table_is_cut_and_says_so(example):
     example["comparisons"] = example["comparisons"] * 10
-    table = sheets.comparisons(Reading(example), headline=True)
+    table = sheets.comparisons(Reading(example), "fairness")
     assert len(table.rows) == sheets.MOST_ROWS == 150
-    assert table.note == "The first 150 of 200 rows; result.json has all of them."
+    assert table.note == "The first 150 of 480 rows; measures.csv has all of them."
+    assert sheets.all_comparisons(Reading(example))[0][0] == "Fairness discrepancy, candidate minus baseline: 480 rows"
 
 
 def test_a_refused_comparison_says_why(example):
-    row = sheets.comparisons(Reading(example), headline=True).rows[4]
-    assert (row[2].text, row[2].under) == ("not compared", "protocols differ: n=2000 against n=1999")
-    assert [cell.text for cell in row[3:]] == ["\u2013", "\u2013"]
+    row = sheets.comparisons(Reading(example), "quality").rows[8]
+    assert [cell.text for cell in row[2:4]] == ["0.0100", "\u2013"]
+    assert (row[4].text, row[4].under) == ("not compared", "protocols differ: n=2000 against n=1999")
+    assert [cell.text for cell in row[5:]] == ["\u2013", "\u2013"]
+
+
+def test_every_comparison_is_in_one_table_and_says_whose_labels_it_goes_by(example):
+    reading = Reading(example)
+    tables_of = {which: sheets.comparisons(reading, which) for which in sheets.COMPARED}
+    assert sum(len(table.rows) for table in tables_of.values()) == len(example["comparisons"])
+    rows = tables_of["fairness"].rows
+    assert [row[1].under for row in rows[:3]] == [
+        "Perceived gender presentation, corrected", "Perceived gender presentation", "Perceived gender presentation, second rater"]  # fmt: skip
+    assert rows[0][4].text == "\u22120.313"
+    example["comparisons"] = []
+    assert sheets.all_comparisons(Reading(example)) == []
 
 
 def test_quality_has_a_row_for_each_generator_and_reference(example):
@@ -120,11 +150,12 @@ def test_long_lists_of_files_are_cut_with_a_count(example):
 
 
 def test_the_list_of_all_measures_is_cut_and_says_so(example):
+    whole, example["measures"] = example["measures"], example["measures"][:250]
     assert appendix.everything(Reading(example)).note == ""
-    example["measures"] *= 2
+    example["measures"] = whole * 2
     table = appendix.everything(Reading(example))
-    assert table.caption == "All 768 measures" and len(table.rows) == 400
-    assert table.note == "The first 400 of 768 rows; measures.csv has all of them."
+    assert table.caption == "All 768 measures" and len(table.rows) == 250
+    assert table.note == "The first 250 of 768 rows; measures.csv has all of them."
 
 
 def test_the_second_rater_has_no_table_where_there_was_none(example):

@@ -52,7 +52,7 @@ def test_the_size_of_the_blocks_does_not_matter(monkeypatch):
     rng = np.random.default_rng(4)
     x, y = rng.standard_normal((70, 5)), rng.standard_normal((53, 5))
     whole = kernel_estimate(x, y)
-    monkeypatch.setattr(kernel, "_BLOCK", 16)
+    monkeypatch.setattr(kernel, "BLOCK", 16)
     parts = kernel_estimate(x, y)
     assert (parts.value, parts.low, parts.high) == pytest.approx((whole.value, whole.low, whole.high), rel=1e-10)
 
