@@ -16,6 +16,7 @@ from reports.forest import comparison_figure, quality_figure
 from reports.heatmap import intersection_figures
 from reports.reading import QUALITY, Attribute, Generator, Reading, measured, second
 from reports.tradeoff import tradeoff_figure
+from reports.truncation import truncation_figure
 
 SECTIONS = (
     ("side-by-side", "Generators side by side"),
@@ -70,6 +71,7 @@ def render(result: Mapping[str, Any], *, run_dir: Path | None = None) -> str:
             drawn=MOST_DRAWN,
             methods=[_method(reading, g) for g in reading.candidates if g.method],
             forests=[f for f in (comparison_figure(reading, "forest"), quality_figure(reading, "forest-quality")) if f],
+            truncation=truncation_figure(reading, "truncation"),
             two_readers=any(second(row) for row in reading.comparisons),
             shelves=gallery.shelves(reading, run_dir),
             has_quality=reading.has(QUALITY),

@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from audit.errors import SpecError
+from audit.errors import ManifestError, SpecError
 from audit.generators import load
 from mitigations.training import instruments
 from mitigations.training.data import PortraitStream, to_signed
@@ -146,3 +146,47 @@ def test_a_bad_recipe_is_one_sentence(tmp_path, text, words):
 def test_an_unknown_recipe_lists_the_shipped_ones():
     with pytest.raises(SpecError, match="portraits_a"):
         load_recipe("nothing")
+
+
+def test_growing_does_not_blind_the_discriminator(tiny_gan):
+    exact = replace(tiny_gan, options={**tiny_gan.options, "precision": "float32"})
+    trainer = StyleGAN2Trainer(exact, torch.device("cpu"))
+    for _ in range(3):
+        trainer.step(_real(16), 16)
+    trainer.grow(32)
+    large = _real(32)
+    with torch.no_grad():
+        grown, small = trainer.judge(large), trainer.judge(torch.nn.functional.avg_pool2d(large, 2))
+    assert torch.allclose(grown, small, atol=1e-5)
+    with torch.no_grad():
+        trainer.discriminator.detail32.fill_(1)
+    assert not torch.allclose(trainer.judge(large), small, atol=1e-4)
+
+
+def test_bfloat16_maps_draw_nearly_the_same_image(tiny_gan):
+    trainer = StyleGAN2Trainer(tiny_gan, torch.device("cpu"))
+    with torch.no_grad():
+        ws = trainer.average.mapping(torch.randn(4, 16))
+        exact, quick = (trainer.average.synthesis(ws, precision=p) for p in (torch.float32, torch.bfloat16))
+    assert quick.dtype == torch.float32
+    assert 0 < (exact - quick).abs().max() < 0.1 * exact.std()
+
+
+def test_another_seed_is_another_model_under_its_own_name(tmp_path):
+    recipe = load_recipe("portraits_b")
+    text = {**vars(recipe), "name": "mini", "schedule": [[64, 16]], "options": {**recipe.options, "batch": 16}}
+    (tmp_path / "mini.yaml").write_text(yaml.safe_dump(text))
+    one, two = (train(str(tmp_path / "mini.yaml"), tmp_path, seed=s) for s in (1, 2))
+    assert [p.name for p in (one, two)] == ["mini_seed1.safetensors", "mini_seed2.safetensors"]
+    assert one.read_bytes() != two.read_bytes()
+
+
+def test_fine_tuning_starts_from_the_weights_it_is_given(tiny_gan):
+    given, trainer = (StyleGAN2Trainer(r, torch.device("cpu")) for r in (tiny_gan, replace(tiny_gan, seed=5)))
+    trainer.start_from(given.generator.state_dict(), given.discriminator.state_dict())
+    with torch.no_grad():
+        ws = given.generator.mapping(torch.ones(2, 16))
+        assert torch.equal(trainer.average.synthesis(ws), given.generator.synthesis(ws))
+        assert torch.equal(trainer.judge(_real(32)), given.judge(_real(32)))
+    with pytest.raises(ManifestError, match="which this generator lacks"):
+        trainer.start_from({"b128.conv0.weight": torch.zeros(1)})
