@@ -27,8 +27,9 @@ test-assets: $(BIN)/genbias  ## The tests on third-party models and photographs 
 lint: $(BIN)/genbias  ## Style
 	$(BIN)/ruff check .
 
-table: $(BIN)/genbias  ## Regenerate the README's table from runs/demo
-	$(BIN)/python -m reports.readme runs/demo README.md
+table: $(BIN)/genbias  ## Regenerate the README's tables: the benchmark at 10,000 images a generator
+	$(BIN)/genbias run embedded --samples 10000 --out runs/table
+	$(BIN)/python -m reports.readme runs/table README.md
 
 clean:  ## Remove the environment and all runs
 	rm -rf .venv runs build *.egg-info

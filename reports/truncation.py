@@ -10,7 +10,7 @@ from reports.svg import BASELINE, CANDIDATE, EDGE, MUTED, TARGET, WIDTH, Drawing
 LEAST = 3
 """Values of psi that make a sweep."""
 
-TALL, GAP, NAMES = 118, 52, 92  # pixels: a panel, what lies between two, and the names of the lines
+TALL, GAP, NAMES = 118, 58, 92  # pixels: a panel, what lies between two, and the names of the lines
 
 STYLES = ((BASELINE, "-"), (CANDIDATE, "-"), (MUTED, "-"), (BASELINE, "--"), (CANDIDATE, "--"), (MUTED, "--"))
 
@@ -55,6 +55,7 @@ def _panel(d: Drawing, at: int, title: str, psis: list[float], lines: list[tuple
     axes.xaxis.set_major_formatter(d.ticks())
     axes.yaxis.set_major_formatter(d.ticks())
     axes.grid(axis="y")
+    axes.tick_params(axis="x", pad=6)
     axes.set_title(d.label(title, limit=52), loc="left", fontsize=11.5, fontweight="bold", color="#010101")
     axes.set_xlabel("truncation psi (1 = none)")
     target = next((row["parity"] for row in wished if row and row.get("parity") is not None), None)
