@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from audit.audits import audit_images, run
     from audit.errors import GenbiasError
     from audit.estimates import Estimate, NotMeasured
+    from audit.label_audits import audit_labels
     from audit.limits import load_limits
     from audit.manifests import list_manifests, load_manifest
     from audit.quantities import Measure
@@ -29,6 +30,7 @@ _HOME = {
     "Spec": "audit.spec",
     "Verdict": "audit.verdicts",
     "audit_images": "audit.audits",
+    "audit_labels": "audit.label_audits",
     "judge": "audit.verdicts",
     "list_manifests": "audit.manifests",
     "load_limits": "audit.limits",
@@ -49,6 +51,7 @@ __all__ = [
     "Spec",
     "Verdict",
     "audit_images",
+    "audit_labels",
     "generators",
     "judge",
     "list_manifests",

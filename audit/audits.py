@@ -2,15 +2,21 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from audit.attributes import ATTRIBUTES, parts
+from audit.calibrations import Calibration
 from audit.digests import digest
 from audit.errors import RunError, SpecError
+from audit.labels import cells
 from audit.result import Result
 from audit.spec import Spec, load_spec
+
+if TYPE_CHECKING:
+    from audit.records import Run
+    from audit.sequential import Walk
 
 
 def run(spec: str | Path | Spec, *, out: str | Path, samples: int | None = None, seed: int | None = None, device: str = "auto",
@@ -139,29 +145,41 @@ def _carry_out(spec: Spec, out: Path, device: str, command: str) -> Result:
     from audit.provenance import peak_memory_bytes, provenance
     from audit.quality import Quality
     from audit.records import Run
+    from audit.result import readings_of
+    from audit.sequential import check_sequential, look_marks
     from audit.sources import open_source
     from audit.verdicts import judge
 
     keep_freed_blocks()
     torch.set_flush_denormal(True)
     began = time.perf_counter()
+    if spec.until:
+        check_sequential(spec)
     assets = (spec.assets,) if spec.assets else ()
+    calibrations = {role: calibration_of(spec, role) for role in ("classifier", "second_rater")}
     instruments = open_instruments(spec.instruments, device=device, assets=assets)
     sources = {name: open_source(name, g, device=device, assets=assets) for name, g in spec.generators.items()}
     references = [open_source(f"reference {at}", r, device=device, assets=assets) for at, r in enumerate(spec.references)]
     identity = _identity(spec, sources, references, instruments)
     store = Run(out, identity)
+    calibration = calibrations["classifier"]
     try:
         with store.locked():
+            walk = _walk(spec, store, sources, instruments, calibration) if spec.until else None
+            if walk is not None:
+                spec = spec.model_copy(update={"samples": walk.images})
             collect_all(spec, store, sources, references, instruments)
             collected = time.perf_counter()
-            calibration = _calibration(spec)
             rng = np.random.default_rng(spec.seed)
             quality = Quality(store, spec, rng=rng)
             groups = GroupQuality(quality)
-            measures = measure(store, spec, rng=rng, calibration=calibration, training=_training(spec), quality=quality, groups=groups)
-            comparisons = compare_pairs(store, spec, calibration=calibration, second_calibration=_calibration(spec, "second_rater"),
+            looks = None if walk is None else look_marks(walk.images, spec.shard)
+            measures = measure(store, spec, rng=rng, calibration=calibration, training=_training(spec), quality=quality, groups=groups,
+                               looks=looks)  # fmt: skip
+            comparisons = compare_pairs(store, spec, calibration=calibration, second_calibration=calibrations["second_rater"],
                                         quality=quality, groups=groups)  # fmt: skip
+            tables = _tables(spec, calibration)
+            verdicts = judge(measures, spec.limits, comparisons, level=spec.level, readings=readings_of(measures, tables))
             facts = provenance(seed=spec.seed, spec_digest=digest(spec.model_dump(mode="json")), device=device, command=command)
             facts["weights"] = [_weight(i) for i in instruments]
             facts["caveats"] = _caveats(instruments, calibration)
@@ -175,7 +193,8 @@ def _carry_out(spec: Spec, out: Path, device: str, command: str) -> Result:
             singles = tuple(a for a in spec.attributes if "*" not in a)
             result = Result(
                 name=spec.name, path=store.path, measures=measures, provenance=facts, spec=spec.model_dump(mode="json"),
-                attributes=_attributes(spec), comparisons=comparisons, verdicts=judge(measures, spec.limits),
+                attributes=_attributes(spec), comparisons=comparisons, verdicts=verdicts,
+                calibration=tables, looks=[] if walk is None else walk.looks,
                 generators=[_generator(name, spec, sources[name], frames[name]) for name in sources],
                 gallery={name: gallery.entries(store, name, frames[name], spec.gallery, singles) for name in sources},
                 timings={"seconds": stages, "images_per_second": round(sum(map(len, frames.values())) / max(total, 1e-9), 1),
@@ -195,10 +214,45 @@ def _identity(spec: Spec, sources: dict, references: list, instruments: list) ->
             "instruments": [[i.role, i.digest] for i in instruments]}  # fmt: skip
 
 
-def _calibration(spec: Spec, role: str = "classifier"):  # noqa: ANN202 (a lazy import names the type)
+def _walk(spec: Spec, store: "Run", sources: dict, instruments: list, calibration: Calibration | None) -> "Walk":
+    """Draw until every limit is decided, or the budget is spent."""
+    from audit.engines.local import collect_all
+    from audit.measure import measure_shares
+    from audit.result import readings_of
+    from audit.sequential import collect_until_decided, drawing_spec, look_marks, paths_of
+    from audit.verdicts import judge
+
+    tables = _tables(spec, calibration)
+
+    def draw(images: int) -> None:
+        for name, source in sources.items():
+            collect_all(drawing_spec(spec, store, name, images), store, {name: source}, [], instruments)
+
+    def paths(images: int) -> dict:
+        return {(name, what): path for name in sources for what, path in paths_of(store.frame(name), spec, images).items()}
+
+    def verdicts(seen: dict) -> list:
+        images = max(int(path[-1].sum()) for path in seen.values())
+        measures = measure_shares(store, spec, images=images, looks=look_marks(images, spec.shard), calibration=calibration,
+                                  training=_training(spec))  # fmt: skip
+        return judge(measures, spec.limits, level=spec.level, readings=readings_of(measures, tables))
+
+    return collect_until_decided(spec, draw=draw, paths=paths, judge=verdicts)
+
+
+def _tables(spec: Spec, calibration: Calibration | None) -> dict[str, list]:
+    """Return the calibration's counts by attribute, for result.json."""
+    known = {a: calibration.confusion(a) for a in spec.attributes} if calibration is not None else {}
+    return {a: table.tolist() for a, table in known.items() if table is not None}
+
+
+def calibration_of(spec: Spec, role: str = "classifier") -> Calibration | None:
+    """Return what is known of the errors of the classifier in a role: the spec's own file, or what ships with a built-in one."""
     from audit.calibrations import read_calibration
     from audit.portraits.models import calibration
 
+    if role == "classifier" and spec.calibration is not None:
+        return read_calibration(Path(spec.calibration), classes={a: cells(a) for a in spec.attributes})
     name = getattr(spec.instruments, role)
     path = calibration(name) if isinstance(name, str) else None
     return None if path is None else read_calibration(path)

@@ -1,12 +1,16 @@
 """What is known of a classifier's errors: a table of true against given labels on images that it never saw."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from audit.attributes import ATTRIBUTES, parts
+from audit.errors import RecordError
+from audit.labelled.calibration_file import CalibrationFile, read_calibration_file
+from audit.metrics.error_model import ErrorModel
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,15 @@ class Calibration:
         np.add.at(table, (true, given), self.pairs[:, 2])
         return table
 
+    def error_model(self, attribute: str) -> ErrorModel | None:
+        """Return the errors as the correction takes them; None where it was not calibrated."""
+        table = self.confusion(attribute)
+        return None if table is None else ErrorModel.from_confusion(table)
+
+    def soft(self, attribute: str) -> ErrorModel | None:
+        """Return the errors of probabilities: None, because only labels were counted."""
+        return None
+
 
 def _project(cells: np.ndarray, sizes: list[int], order: tuple[str, ...], wanted: tuple[str, ...]) -> np.ndarray:
     index = np.unravel_index(cells, sizes)
@@ -48,10 +61,34 @@ def _project(cells: np.ndarray, sizes: list[int], order: tuple[str, ...], wanted
     return total
 
 
-def read_calibration(path: Path) -> Calibration:
-    """Read a calibration written by :func:`calibration_json`."""
-    raw = json.loads(path.read_text())
-    return Calibration(raw["classifier"], raw["images"], raw["domain"], tuple(raw["order"]), np.array(raw["pairs"], dtype=np.int64))
+def read_calibration(path: Path, *, classes: Mapping[str, Sequence[str]] | None = None) -> Calibration | CalibrationFile:
+    """Read a calibration written by :func:`calibration_json` or by ``genbias calibrate``.
+
+    Args:
+        path: the file.
+        classes: what its attributes must have for classes; None = not checked.
+
+    Raises:
+        RecordError: there is none, it is no calibration, or it is one for other classes.
+    """
+    path = Path(path)
+    if path.is_file() and "order" in (raw := _json(path)):
+        return Calibration(raw["classifier"], raw["images"], raw["domain"], tuple(raw["order"]), np.array(raw["pairs"], dtype=np.int64))
+    found = read_calibration_file(path)
+    for attribute, wanted in (classes or {}).items():
+        given = found.classes(attribute)
+        if given is not None and list(given) != list(wanted):
+            raise RecordError(f"{path} was made for the classes {', '.join(given)} of {attribute}; expected {', '.join(wanted)} in this order: "
+                              "calibrate this classifier")  # fmt: skip
+    return found
+
+
+def _json(path: Path) -> dict:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise RecordError(f"{path} is not whole JSON; make it again with `genbias calibrate`") from None
+    return raw if isinstance(raw, dict) else {}
 
 
 def calibration_json(name: str, domain: str, true: dict[str, np.ndarray], given: dict[str, np.ndarray]) -> str:

@@ -13,6 +13,7 @@ import click
 import yaml
 
 from audit.errors import GenbiasError, SpecError
+from audit.labelled.commands import calibrate, labels
 from audit.provenance import own_version
 
 
@@ -56,6 +57,9 @@ def main() -> None:
     """
 
 
+main.add_command(calibrate)
+main.add_command(labels)
+
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 _out = click.option("--out", type=click.Path(path_type=Path), help="Run directory; default runs/NAME.")
 _device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:0.")
@@ -97,6 +101,10 @@ def run(spec: str, out: Path | None, samples: int | None, seed: int | None, pair
 @main.command("audit")
 @click.argument("images")
 @click.option("--reference", help="Folder of real images to measure quality against; needs --encoder.")
+@click.option("--calibration", type=click.Path(path_type=Path), help="For a table: the labeller's errors, made by genbias calibrate.")
+@click.option("--target", help="For a table: uniform, or a YAML file of {attribute: {class: share}}.")
+@click.option("--limits", type=click.Path(path_type=Path), help="For a table: YAML list of limits.")
+@click.option("--compare-to", multiple=True, metavar="CANDIDATE=BASELINE", help="For a table: generators to compare; repeatable.")
 @click.option("--attributes", help="Comma-separated, e.g. gender,smile or gender*skin_tone; default: all that can be read.")
 @click.option("--classifier", "classifiers", multiple=True, help="Data manifest of a classifier; repeatable.")
 @click.option("--encoder", help="Data manifest of a feature encoder, for FID and precision/recall.")
@@ -108,8 +116,24 @@ def run(spec: str, out: Path | None, samples: int | None, seed: int | None, pair
 @_device
 @_json
 def audit_folder(images: str, reference: str | None, attributes: str | None, classifiers: tuple[str, ...], encoder: str | None,
-                 faces: str, samples: int | None, assets: Path | None, out: Path | None, device: str, as_json: bool) -> None:  # fmt: skip
-    """Audit IMAGES: a folder, zip, tar or Parquet. No spec needed."""
+                 faces: str, samples: int | None, assets: Path | None, out: Path | None, device: str, as_json: bool,
+                 calibration: Path | None, target: str | None, limits: Path | None, compare_to: tuple[str, ...]) -> None:  # fmt: skip
+    """Audit IMAGES: a folder, zip, tar or Parquet; or a table of labels made elsewhere, CSV or Parquet. No spec needed.
+
+    A table has a row an image: a column of labels for each attribute, or columns ATTRIBUTE:CLASS of probabilities; and, if there
+    are such, columns generator, id, unit and group.
+    """
+    from audit.labelled.commands import audit_table
+    from audit.labelled.tables import is_label_table
+
+    if is_label_table(images):
+        _finish(audit_table(images, calibration=calibration, target=target, attributes=attributes, limits=limits, compare_to=compare_to,
+                            out=out), as_json)  # fmt: skip
+        return
+    given = {"--calibration": calibration, "--target": target, "--limits": limits, "--compare-to": compare_to or None}
+    for option, value in given.items():
+        if value is not None:
+            raise SpecError(f"{option} is for a table of labels, and {images} holds images; write a spec with {option[2:].replace('-', '_')} for them")
     from audit.audits import audit_images
 
     out = out or Path("runs") / f"audit-{Path(images).name or 'images'}"
@@ -165,6 +189,35 @@ def validate(spec: str, pairs: tuple[str, ...], as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=1))
     else:
         click.echo(f"{loaded.name}: valid; {len(loaded.generators)} generators, {loaded.samples} images each, {len(loaded.limits)} limits")
+
+
+@main.command()
+@click.argument("spec")
+@click.option("--from", "pilot", type=click.Path(path_type=Path), help="A finished run whose shares are taken for true.")
+@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Change a key of the spec; repeatable.")
+@_json
+def plan(spec: str, pilot: Path | None, pairs: tuple[str, ...], as_json: bool) -> None:
+    """Say how many images a generator each limit of SPEC will need, before any is drawn.
+
+    With a chance of 90 %, at the strictest level that the number of limits may ask for, and with the classifier's errors.
+    """
+    from audit.audits import calibration_of
+    from audit.plan import plan as make_plan
+    from audit.spec import load_spec
+
+    loaded = load_spec(spec, _changes(pairs))
+    if not loaded.limits:
+        raise SpecError(f"{spec} has no limits, so there is nothing to decide; add some under limits")
+    needs = make_plan(loaded, calibration_of(loaded), pilot=pilot)
+    if as_json:
+        click.echo(json.dumps([n.row() for n in needs], indent=1))
+        return
+    for limit in dict.fromkeys(n.limit for n in needs):
+        click.echo(limit)
+        for n in (n for n in needs if n.limit == limit):
+            truth = "" if n.truth is None else f"if the truth is {n.truth:.3g}{f' ({n.generator})' if n.generator else ''}"
+            said = f"{n.images:>11,} images to be {n.outcome}" if n.images is not None else f"          - {n.why}"
+            click.echo(f"  {truth:38} {said}")
 
 
 @main.group()

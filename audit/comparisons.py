@@ -1,6 +1,6 @@
 """Candidate against baseline, paired on ids: both drew image i from the same latent, so each pair shares its luck."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from audit.measure import target_shares
 from audit.metrics.paired_corrected import corrected_discrepancy_difference, corrected_share_difference
 from audit.paired_quality import numbers, quality_rows
 from audit.quality import Quality
+from audit.quantities import LADDER
 from audit.records import Run
 from audit.spec import Spec
 
@@ -48,16 +49,30 @@ def compare_pairs(run: Run, spec: Spec, *, calibration: Calibration | None = Non
     rows = []
     for name, g in spec.generators.items():
         if g.compare_to:
-            common = {"generator": name, "baseline": g.compare_to, "level": spec.level}
-            found = [*_fairness(run, spec, name, g.compare_to, readers)]
-            if quality is not None and groups is not None:
-                found += quality_rows(quality, groups, spec, name, g.compare_to)
-            rows += [{**common, **row} for row in found]
+            rows += _with_curves(lambda at, name=name, g=g: _pair(run, at, name, g.compare_to, readers, quality, groups), spec)
     for family in FAMILIES:
         own = [row for row in rows if row["family"] == family]
         for row, p in zip(own, metrics.holm([row["p_value"] for row in own]), strict=True):
             row["p_adjusted"] = p
     return rows
+
+
+def _pair(run: Run, spec: Spec, name: str, baseline: str, readers: dict[str, Calibration | None], quality: Quality | None,
+          groups: GroupQuality | None) -> list[dict]:  # fmt: skip
+    found = [*_fairness(run, spec, name, baseline, readers)]
+    if quality is not None and groups is not None:
+        found += quality_rows(quality, groups, spec, name, baseline)
+    return [{"generator": name, "baseline": baseline, "level": spec.level, **row} for row in found]
+
+
+def _with_curves(rows_at: Callable[[Spec], list[dict]], spec: Spec) -> list[dict]:
+    """Return the rows of a pair, each with (level, low, high) at other levels too."""
+    others = [rows_at(spec.model_copy(update={"level": level})) for level in LADDER]
+    found = rows_at(spec)
+    for at, row in enumerate(found):
+        rungs = [other[at] for other in others]
+        row["curve"] = None if row["low"] is None else [[r["level"], r["low"], r["high"]] for r in rungs]
+    return found
 
 
 def _fairness(run: Run, spec: Spec, candidate: str, baseline: str, readers: dict[str, Calibration | None]) -> Iterator[dict]:

@@ -12,16 +12,20 @@ import numpy as np
 from audit.attributes import parts
 from audit.estimates import NotMeasured
 from audit.labels import cells
+from audit.metrics.frechet_pulls import SPLITS, cloud
 from audit.metrics.groups import group_coverage, identity_similarity
 from audit.metrics.replicates import Replicated
 from audit.metrics.shared import frechet_replicates, kernel_pulls
-from audit.quality import FEW_FOLDS, FOLDS, LARGE, Quality
+from audit.quality import Quality
 
 GROUPED = ("gender", "skin_tone")
 """Attributes whose classes are looked at one by one; of their intersections only the coverage is."""
 
 LEAST_OF_GROUP = 200
 """Images of a group below which no distance is made for it: with fewer it says more of n than of the group."""
+
+LEAST_UNITS = 10
+"""Independent units of a group (latents of a bank, prompts) below which halves of them say nothing."""
 
 UNREAD = "the reference images were not labelled by the instrument that labelled the generated ones"
 
@@ -52,21 +56,22 @@ class GroupQuality:
         self._sizes: dict[str, int] = {}
         self._kept: dict[str, list[GroupNumber]] = {}
 
-    def numbers(self, name: str, ids: np.ndarray | None = None) -> list[GroupNumber]:
+    def numbers(self, name: str, ids: np.ndarray | None = None, *, units_of: str | None = None) -> list[GroupNumber]:
         """Return the numbers of every group of one generator.
 
         Args:
             name: the generator.
             ids: images that count for the coverage, so that it can be paired with another generator's; None = all.
+            units_of: as in :meth:`audit.quality.Quality.against`.
         """
         if name not in self._kept:
             self._kept[name] = [*self._distances(name), *self._identities(name)]
-        return [*self._coverages(name, ids), *self._kept[name]]
+        return [*self._coverages(name, ids, units_of), *self._kept[name]]
 
-    def _coverages(self, name: str, ids: np.ndarray | None) -> Iterator[GroupNumber]:
+    def _coverages(self, name: str, ids: np.ndarray | None, units_of: str | None) -> Iterator[GroupNumber]:
         if self.reference is None:
             return
-        held = self.quality.against(name, self.reference, ids)
+        held = self.quality.against(name, self.reference, ids, units_of=units_of)
         other = f"reference-{self.reference}"
         for attribute in [*self.singles, *self.crossed]:
             said = self.quality.labels(other, attribute, self.quality.features(other)[1][: held.n], like=name)
@@ -91,10 +96,10 @@ class GroupQuality:
                         "groups as the classifier labels both sides")  # fmt: skip
             for at, group in enumerate(cells(attribute)):
                 sides = self._members(name, attribute, at, name), self._members(other, attribute, at, name)
-                for metric, found in zip(("group_fid", "group_kid"), self._pair(*sides, n), strict=True):
+                for metric, found in zip(("group_fid", "group_kid"), self._pair(name, *sides, n), strict=True):
                     yield GroupNumber(metric, attribute, group, found, protocol)
 
-    def _pair(self, own: tuple | None, other: tuple | None, n: int) -> tuple[Replicated, Replicated]:
+    def _pair(self, name: str, own: tuple | None, other: tuple | None, n: int) -> tuple[Replicated, Replicated]:
         if own is None or other is None:
             return (NotMeasured(UNREAD, unit="distance"),) * 2
         for (ids, _), where in ((own, ""), (other, " in the reference")):
@@ -102,10 +107,14 @@ class GroupQuality:
                 reason = f"{len(ids)} images of this group{where}; {LEAST_OF_GROUP} are needed"
                 return (NotMeasured(reason, len(ids), "distance"),) * 2
         (ids, features), (other_ids, reference) = ((i[:n], f[:n]) for i, f in (own, other))
-        groups = FEW_FOLDS if min(features.shape) > LARGE else FOLDS
-        folds = (self.quality.folds(ids, "generated", groups), self.quality.folds(other_ids, "reference", groups))
-        fid = frechet_replicates((features, folds[0]), (reference, folds[1]), groups=groups)
-        return fid, kernel_pulls(features, reference, ids)
+        found = {"units": self.quality.units(name, ids), "reference_units": self.quality.units(f"reference-{self.reference}", other_ids)}
+        for units in found.values():
+            if units is not None and len(np.unique(units)) < LEAST_UNITS:
+                reason = f"{len(np.unique(units))} units in this group; {LEAST_UNITS} are needed"
+                return (NotMeasured(reason, len(units), "distance"),) * 2
+        clouds = [cloud(x, self.quality.halves(at, side, units)[1 : 1 + SPLITS]) for x, at, side, units in zip(
+            (features, reference), (ids, other_ids), ("generated", "reference"), found.values(), strict=True)]  # fmt: skip
+        return frechet_replicates(*clouds, ids, **found), kernel_pulls(features, reference, ids, **found)
 
     def _identities(self, name: str) -> Iterator[GroupNumber]:
         encoder = self.quality.spec.instruments.identity
@@ -115,14 +124,16 @@ class GroupQuality:
         length = np.linalg.norm(features, axis=1)
         features, ids = features[length > 0], ids[length > 0]
         protocol = f"{encoder} identity features, all pairs of images"
-        yield GroupNumber("identity_similarity", None, None, identity_similarity(features, ids), protocol)
+        whole = identity_similarity(features, ids, units=self.quality.units(name, ids))
+        yield GroupNumber("identity_similarity", None, None, whole, protocol)
         for attribute in self.singles:
             said = self.quality.labels(name, attribute, ids)
             for at, group in enumerate(cells(attribute)):
                 if said is None:
                     found: Replicated = NotMeasured("no instrument of this audit reads it", unit="ratio")
                 else:
-                    found = identity_similarity(features[said == at], ids[said == at])
+                    chosen = ids[said == at]
+                    found = identity_similarity(features[said == at], chosen, units=self.quality.units(name, chosen))
                 yield GroupNumber("identity_similarity", attribute, group, found, f"{protocol} labelled so")
 
     def _size(self, attribute: str) -> int:

@@ -45,6 +45,14 @@ def labels(frame: pd.DataFrame, attribute: str, *, role: str | None = None) -> n
     return np.where(missing, MISSING, total)
 
 
+def probabilities(frame: pd.DataFrame, attribute: str) -> np.ndarray:
+    """Return (n, K) probabilities of one attribute as its first role gave them, a row of NaN where an image was not read."""
+    role = role_of(frame.columns, attribute)
+    said = frame[[f"{role}:{attribute}:{c}" for c in ATTRIBUTES[attribute].classes]].to_numpy(dtype=np.float64)
+    said[np.isnan(said).any(axis=1)] = np.nan
+    return said
+
+
 def labels_from(columns: dict[str, np.ndarray], role: str, attribute: str) -> np.ndarray:
     """Return (n,) class indices from an instrument's own columns, :data:`MISSING` where it did not read."""
     said = labels(pd.DataFrame(columns), attribute, role=role)

@@ -1,43 +1,33 @@
 """From columns to numbers: the only place where a metric meets a record. Pure arithmetic, no model and no image."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
 from audit import metrics
+from audit.attribute_rows import SUMMARIES, About, Reading, attribute_rows, nobody_rows
 from audit.attributes import ATTRIBUTES, INTERSECTION, parts
 from audit.calibrations import Calibration
 from audit.estimates import Measurement, NotMeasured
 from audit.group_quality import GroupQuality
-from audit.labels import MISSING, cells, labels, role_of
+from audit.labels import MISSING, cells, labels, probabilities, role_of
+from audit.metrics.error_model import ErrorModel
 from audit.metrics.replicates import estimate
+from audit.metrics.resampling import EffectiveCounts, effective_counts
+from audit.metrics.sequences import sequence_box
 from audit.quality import Quality, reference_name
-from audit.quantities import Measure, measure_row
+from audit.quantities import Measure, laddered, measure_row
 from audit.records import Run
 from audit.sources.base import OK
 from audit.spec import Spec
 
-__all__ = ["SUMMARIES", "measure", "reference_name", "target_shares"]
-
-Shares = metrics.ShareBox | NotMeasured
-
-SUMMARIES: dict[str, Callable[..., Measurement]] = {
-    "fairness_discrepancy": metrics.fairness_discrepancy,
-    "share_gap": metrics.share_gap,
-    "parity_ratio": metrics.parity_ratio,
-    "total_variation": metrics.total_variation,
-    "kl_divergence": metrics.kl_divergence,
-    "entropy": metrics.entropy,
-}
-"""Numbers that sum up the class shares of an attribute; the target enters those that measure a distance to it."""
-
-_TO_TARGET = {"fairness_discrepancy", "total_variation", "kl_divergence"}
+__all__ = ["SUMMARIES", "measure", "reading", "reference_name", "target_shares"]
 
 
 def measure(run: Run, spec: Spec, *, rng: np.random.Generator, calibration: Calibration | None = None,
             training: dict[str, dict[str, np.ndarray]] | None = None, quality: Quality | None = None,
-            groups: GroupQuality | None = None) -> list[Measure]:  # fmt: skip
+            groups: GroupQuality | None = None, looks: Sequence[int] | None = None) -> list[Measure]:  # fmt: skip
     """Return every measure of a run, a row a number.
 
     Args:
@@ -49,16 +39,33 @@ def measure(run: Run, spec: Spec, *, rng: np.random.Generator, calibration: Cali
         quality: stored features against the references, to be handed on to :func:`audit.comparisons.compare_pairs`, which then
             need not work them out again; None = made here.
         groups: the same for groups of people; None = made from ``quality``.
+        looks: images at which a sequential run looked: intervals of shares are then confidence sequences; None = looked at once.
     """
     quality = quality or Quality(run, spec, rng=rng)
     groups = groups or GroupQuality(quality)
     rows: list[Measure] = []
     for name in spec.generators:
         frame = run.frame(name)
-        rows += list(_missing(name, frame, spec))
+        rows += laddered(lambda level, name=name, frame=frame: list(_missing(name, frame, level, looks)), spec.level)
+        trained = (training or {}).get(name, {})
         for attribute in spec.attributes:
-            rows += list(_attribute(name, frame, attribute, spec, calibration, (training or {}).get(name)))
-        rows += list(_quality(name, quality, groups, spec))
+            rows += _attribute(name, frame, attribute, spec, calibration, trained.get(attribute), looks)
+        rows += laddered(lambda level, name=name: list(_quality(name, quality, groups, level)), spec.level)
+    return rows
+
+
+def measure_shares(run: Run, spec: Spec, *, images: int, looks: Sequence[int], calibration: Calibration | None,
+                   training: dict[str, dict[str, np.ndarray]] | None = None) -> list[Measure]:  # fmt: skip
+    """Return the rows that a sequential run is decided by, of the first ``images`` images of each generator."""
+    wanted = {(limit.attribute, limit.generator) for limit in spec.limits}
+    rows: list[Measure] = []
+    for name in spec.generators:
+        frame = run.frame(name).iloc[:images]
+        rows += laddered(lambda level, name=name, frame=frame: list(_missing(name, frame, level, looks)), spec.level)
+        trained = (training or {}).get(name, {})
+        for attribute in spec.attributes:
+            if {(attribute, name), (attribute, None)} & wanted:
+                rows += _attribute(name, frame, attribute, spec, calibration, trained.get(attribute), looks)
     return rows
 
 
@@ -75,80 +82,94 @@ def target_shares(spec: Spec, attribute: str) -> np.ndarray | None:
     return product
 
 
-def _missing(name: str, frame: pd.DataFrame, spec: Spec) -> Iterator[Measure]:
-    n = len(frame)
-    bad = int((frame["status"] != OK).sum())
-    yield measure_row(name, "unreadable", metrics.proportion(bad, n, spec.level))
+def reading(frame: pd.DataFrame, attribute: str, spec: Spec, *, calibration: Calibration | None = None, training: np.ndarray | None = None,
+            looks: Sequence[int] | None = None) -> Reading | None:  # fmt: skip
+    """Return what was read of an attribute; None where no instrument reads it.
+
+    Args:
+        frame: rows of the record of one generator.
+        attribute: an attribute or an intersection.
+        spec: what was asked for.
+        calibration: the classifier's errors.
+        training: (K,) shares of the population the generator was trained on.
+        looks: images at which a sequential run looked; None = looked at once.
+    """
+    said = labels(frame, attribute)
+    if said is None:
+        return None
+    k = len(cells(attribute))
+    counts = metrics.class_counts(said, k)
+    missing = int((said == MISSING).sum())
+    path = None if looks is None else np.array([metrics.class_counts(said[:n], k) for n in looks])
+    effect = _design_effect(said, frame["unit"].to_numpy(), k) if "unit" in frame else 1.0
+    known = calibration if calibration is not None and _calibrated(frame, attribute) else None
+    found = {"counts": counts, "missing": missing, "design_effect": effect, "path": path, "training": training}
+    within = spec.correct_within
+    if known is not None and within is not None and path is None and within not in parts(attribute):
+        joint = f"{attribute}*{within}"
+        table, both = known.confusion(joint), labels(frame, joint)
+        if table is not None and both is not None:
+            inner = ATTRIBUTES[within].k
+            return Reading(**found, errors=ErrorModel.from_confusion(table), into=np.repeat(np.arange(k), inner),
+                           cell_counts=metrics.class_counts(both, k * inner))  # fmt: skip
+    soft = known.soft(attribute) if known is not None and spec.correct == "probabilities" and path is None else None
+    if soft is not None:
+        return Reading(**found, errors=soft, scores=probabilities(frame, attribute))
+    table = known.confusion(attribute) if known is not None else None
+    model = known.error_model(attribute) if known is not None and table is not None else None
+    return Reading(**found, errors=model, confusion=table)
+
+
+def _design_effect(said: np.ndarray, units: np.ndarray, k: int) -> float:
+    """Return images counted for each independent one; where all are of one unit, they count as one image."""
+    read = int((said != MISSING).sum())
+    found = effective_counts(said, units, k)
+    return max(read / found.n, 1.0) if isinstance(found, EffectiveCounts) else max(float(read), 1.0)
+
+
+def _missing(name: str, frame: pd.DataFrame, level: float, looks: Sequence[int] | None) -> Iterator[Measure]:
+    flags = {"unreadable": (frame["status"] != OK).to_numpy()}
     if "face_finder:face" in frame:
-        for key in ("no_face", "several_faces"):
-            yield measure_row(name, key, metrics.proportion(int((frame["face_finder:face"] == key).sum()), n, spec.level))
+        flags |= {key: (frame["face_finder:face"] == key).to_numpy() for key in ("no_face", "several_faces")}
+    for key, flag in flags.items():
+        if looks is None:
+            found: Measurement = metrics.proportion(int(flag.sum()), len(frame), level)
+        else:
+            box = sequence_box([[int(flag[:n].sum()), n - int(flag[:n].sum())] for n in looks], level=level)
+            found = box if isinstance(box, NotMeasured) else box.estimates()[0]
+        yield measure_row(name, key, found, level=level)
 
 
 def _attribute(name: str, frame: pd.DataFrame, attribute: str, spec: Spec, calibration: Calibration | None,
-               training: dict[str, np.ndarray] | None) -> Iterator[Measure]:  # fmt: skip
-    said = labels(frame, attribute)
-    groups = cells(attribute)
-    target = target_shares(spec, attribute)
-    if said is None:
-        nobody = NotMeasured("no instrument of this audit reads it")
-        yield from _shares(name, attribute, groups, nobody, target, spec, corrected=False)
-        return
-    counts = metrics.class_counts(said, len(groups))
-    raw = metrics.share_box(counts, level=spec.level)
-    yield from _shares(name, attribute, groups, raw, target, spec, corrected=False)
-    confusion = calibration.confusion(attribute) if calibration is not None and _calibrated(frame, attribute) else None
-    if confusion is not None:
-        better = metrics.corrected_share_box(counts, confusion, level=spec.level)
-        yield from _shares(name, attribute, groups, better, target, spec, corrected=True)
-        raw = better
-    if training is not None and attribute in training:
-        yield from _amplification(name, attribute, groups, raw, training[attribute], corrected=confusion is not None, level=spec.level)
+               training: np.ndarray | None, looks: Sequence[int] | None) -> list[Measure]:  # fmt: skip
+    about = About(name, attribute, cells(attribute), target_shares(spec, attribute), spec.level)
+    found = reading(frame, attribute, spec, calibration=calibration, training=training, looks=looks)
+    if found is None:
+        return nobody_rows(about, "no instrument of this audit reads it")
+    rows = attribute_rows(about, found)
     if INTERSECTION not in attribute:
-        yield from _agreement(name, frame, attribute, said, spec)
+        rows += laddered(lambda level: list(_agreement(name, frame, attribute, level)), spec.level)
+    return rows
 
 
 def _calibrated(frame: pd.DataFrame, attribute: str) -> bool:
     return all(role_of(frame.columns, part) == "classifier" for part in parts(attribute))
 
 
-def _shares(name: str, attribute: str, groups: list[str], box: Shares, target: np.ndarray | None, spec: Spec, *,
-            corrected: bool) -> Iterator[Measure]:  # fmt: skip
-    wished = np.full(len(groups), 1 / len(groups)) if target is None else target
-    each = [box] * len(groups) if isinstance(box, NotMeasured) else box.estimates()
-    for group, share, parity in zip(groups, each, wished, strict=True):
-        yield measure_row(name, "share", share, attribute=attribute, group=group, parity=float(parity), corrected=corrected, level=spec.level)
-    for metric, function in SUMMARIES.items():
-        if isinstance(box, NotMeasured):
-            found: Measurement = box
-        else:
-            found = function(box, target) if metric in _TO_TARGET else function(box)
-        yield measure_row(name, metric, found, attribute=attribute, corrected=corrected, level=spec.level, protocol=f"K={len(groups)}")
-
-
-def _amplification(name: str, attribute: str, groups: list[str], box: Shares, trained: np.ndarray, *, corrected: bool,
-                   level: float) -> Iterator[Measure]:  # fmt: skip
-    if isinstance(box, NotMeasured):
-        return
-    found = metrics.bias_amplification(box, trained)
-    for group, change in zip([None, *groups], [found.amplification, *found.change], strict=True):
-        yield measure_row(name, "bias_amplification", change, attribute=attribute, group=group, corrected=corrected, level=level,
-                          protocol="share generated minus share in the training population")  # fmt: skip
-
-
-def _agreement(name: str, frame: pd.DataFrame, attribute: str, said: np.ndarray, spec: Spec) -> Iterator[Measure]:
-    second = labels(frame, attribute, role="second_rater")
-    if second is not None:
+def _agreement(name: str, frame: pd.DataFrame, attribute: str, level: float) -> Iterator[Measure]:
+    said, second = labels(frame, attribute), labels(frame, attribute, role="second_rater")
+    if said is not None and second is not None:
         both = (said != MISSING) & (second != MISSING)
         same = int((said[both] == second[both]).sum())
-        yield measure_row(name, "agreement", metrics.proportion(same, int(both.sum()), spec.level), attribute=attribute, level=spec.level)
+        yield measure_row(name, "agreement", metrics.proportion(same, int(both.sum()), level), attribute=attribute, level=level)
 
 
-def _quality(name: str, quality: Quality, groups: GroupQuality, spec: Spec) -> Iterator[Measure]:
+def _quality(name: str, quality: Quality, groups: GroupQuality, level: float) -> Iterator[Measure]:
     for label in quality.references:
         held = quality.against(name, label)
         for metric, found in held.numbers.items():
-            yield measure_row(name, metric, estimate(found, level=spec.level), group=f"reference:{label}", protocol=held.protocol,
-                              level=spec.level)  # fmt: skip
+            yield measure_row(name, metric, estimate(found, level=level), group=f"reference:{label}", protocol=held.protocol,
+                              level=level)  # fmt: skip
     for number in groups.numbers(name):
-        yield measure_row(name, number.metric, estimate(number.found, level=spec.level), attribute=number.attribute, group=number.group,
-                          protocol=number.protocol, level=spec.level)  # fmt: skip
+        yield measure_row(name, number.metric, estimate(number.found, level=level), attribute=number.attribute, group=number.group,
+                          protocol=number.protocol, level=level)  # fmt: skip

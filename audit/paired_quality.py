@@ -14,15 +14,16 @@ UNPAIRED = ("gender*skin_tone", "skin_tone*gender")
 
 def quality_rows(quality: Quality, groups: GroupQuality, spec: Spec, candidate: str, baseline: str) -> Iterator[dict]:
     """Yield the rows of one pair: distances and neighbour metrics against each reference, then the numbers of groups."""
-    ids = None
+    ids, units = None, quality.paired_units(candidate, baseline)
     if quality.references:
         ids = quality.common(candidate, baseline)
         for label in quality.references:
-            sides = [quality.against(name, label, ids) for name in (candidate, baseline)]
+            sides = [quality.against(name, label, ids, units_of=units.get(name)) for name in (candidate, baseline)]
             for metric in sides[0].numbers:
                 numbers = [side.numbers[metric] for side in sides]
                 yield _row(spec, metric, None, f"reference:{label}", numbers, sides[0].protocol)
-    after, before = ({(n.metric, n.attribute, n.group): n for n in groups.numbers(name, ids)} for name in (candidate, baseline))
+    sides = [groups.numbers(name, ids, units_of=units.get(name)) for name in (candidate, baseline)]
+    after, before = ({(n.metric, n.attribute, n.group): n for n in side} for side in sides)
     for (metric, attribute, group), number in after.items():
         if attribute not in UNPAIRED:
             other = before[metric, attribute, group]

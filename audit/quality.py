@@ -1,7 +1,7 @@
 """Stored features against the references, worked out once for the measures and for the comparisons.
 
 Distances between ten thousand images and ten thousand others are what an audit spends its arithmetic on. Each generator is
-held against each reference once; the numbers come back with their leave-outs, from which a measure takes its interval and a
+held against each reference once; the numbers come back with their pulls or halves, from which a measure takes its interval and a
 comparison the interval of a difference.
 """
 
@@ -17,15 +17,16 @@ from audit.estimates import NotMeasured
 from audit.labels import MISSING, labels, role_of
 from audit.metrics import shared
 from audit.metrics.replicates import Replicated
+from audit.metrics.resampling import one_unit
 from audit.records import Run
 from audit.spec import ReferenceSpec, Spec
-
-FOLDS, FEW_FOLDS, LARGE = 20, 8, 512
-"""Groups left out for the Frechet distance; fewer where images and dimensions both exceed LARGE and each costs seconds."""
 
 HALVES = 40
 LEAST = 2 * shared.K_DC + 2
 """Images below which half a set has no neighbour number :data:`audit.metrics.shared.K_DC`."""
+
+UNIT = "unit"
+"""Column of what an image belongs to (latent of a bank, prompt, lineage); null or a negative number = to itself alone."""
 
 
 def reference_name(reference: ReferenceSpec, at: int) -> str:
@@ -59,7 +60,7 @@ class Quality:
     Args:
         run: collected records.
         spec: what was asked for.
-        rng: deals the folds and halves that all generators share.
+        rng: deals the halves that all generators share.
     """
 
     def __init__(self, run: Run, spec: Spec, *, rng: np.random.Generator) -> None:
@@ -71,8 +72,9 @@ class Quality:
         self._found: dict[tuple, Against] = {}
         names = [*spec.generators, *(f"reference-{label}" for label in self.references)]
         most = max((int(self.frame(name)["id"].max()) + 1 for name in names if len(self.frame(name))), default=0)
-        self._order = {side: rng.permutation(most) for side in ("generated", "reference")}
         self._luck = {side: rng.random((HALVES, most)) for side in ("generated", "reference")}
+        self._labels = np.array(sorted({u for name in names for u in self._units_of(name).unique()}), dtype=str)
+        self._unit_luck = {side: rng.random((HALVES, len(self._labels))) for side in ("generated", "reference")}
 
     def frame(self, name: str) -> pd.DataFrame:
         """Return the rows of a generator or, as "reference-LABEL", of a reference."""
@@ -113,62 +115,113 @@ class Quality:
         """Return the label of the reference that groups are held against: the balanced one, else the first."""
         return next((label for label, r in self.references.items() if r.role == "balanced"), next(iter(self.references), None))
 
-    def folds(self, ids: np.ndarray, side: str, groups: int) -> np.ndarray:
-        """Return the fold of each id, the same for every generator."""
-        return self._order[side][ids] % groups
+    def has_units(self, name: str) -> bool:
+        """Return whether several images of this generator may belong to one unit."""
+        return len(self._units_of(name)) > 0
+
+    def paired_units(self, one: str, other: str) -> dict[str, str]:
+        """Return for each side of a pair whose units deal its images: its own where both have them, else those of the one that has."""
+        have = [name for name in (one, other) if self.has_units(name)]
+        return {one: one, other: other} if len(have) == 2 else {name: have[0] for name in (one, other) if have}
+
+    def units(self, name: str, ids: np.ndarray) -> np.ndarray | None:
+        """Return (n,) codes of what images belong to: equal for one unit, -1 - id for an image by itself; None without units."""
+        if not self.has_units(name):
+            return None
+        whole = -1 - np.arange(max(int(self.frame(name)["id"].max()), int(ids.max(initial=0))) + 1)
+        known = self._units_of(name)
+        whole[self.frame(name)["id"].to_numpy()[known.index]] = np.searchsorted(self._labels, known.to_numpy(dtype=str))
+        return whole[ids]
+
+    def _units_of(self, name: str) -> pd.Series:
+        """Return the units of the images that share one, as text, by row of the frame."""
+        frame = self.frame(name).reset_index(drop=True)
+        if UNIT not in frame:
+            return pd.Series(dtype=str)
+        known = frame[UNIT].dropna()
+        if pd.api.types.is_numeric_dtype(known):  # whole numbers read beside nulls come as 7.0
+            known = known[known >= 0].astype(np.int64)
+        return known.astype(str)
 
     def common(self, one: str, other: str) -> np.ndarray:
         """Return the ids with features on both sides."""
         return np.intersect1d(self.features(one)[1], self.features(other)[1])
 
-    def against(self, name: str, label: str, ids: np.ndarray | None = None) -> Against:
+    def against(self, name: str, label: str, ids: np.ndarray | None = None, *, units_of: str | None = None) -> Against:
         """Hold a generator against a reference.
 
         Args:
             name: the generator.
             label: the reference, as in :attr:`references`.
             ids: which of its images; None = all with features. As many are used as the reference has.
+            units_of: the generator whose units say which ids belong together, so that both sides of a pair are dealt alike; None =
+                its own.
         """
         own = self.features(name)[1] if ids is None else ids
         other = f"reference-{label}"
         n = min(len(own), len(self.features(other)[1]))
-        key = (name, label, n, own[:n].tobytes())
+        grouped = name if units_of is None or not self.has_units(units_of) else units_of
+        key = (name, label, n, own[:n].tobytes(), grouped)
         if key not in self._found:
-            self._found[key] = self._hold(name, label, own[:n], n)
+            self._found[key] = self._hold(name, label, own[:n], n, grouped)
         return self._found[key]
 
-    def _hold(self, name: str, label: str, ids: np.ndarray, n: int) -> Against:
+    def _hold(self, name: str, label: str, ids: np.ndarray, n: int, units_of: str) -> Against:
         population = self.references[label].population
         protocol = f"{self.spec.instruments.encoder} encoder, n={n}, reference {label}" + (f" ({population})" if population else "")
         if n < LEAST:
             few = NotMeasured(f"{n} images with features on one side; at least {LEAST} are needed", n, "distance")
             return Against(dict.fromkeys(("fid", "kid", *shared.NEIGHBOURS), few), None, n, protocol)
-        reference = self._set(f"reference-{label}", self.features(f"reference-{label}")[1][:n], "reference")
-        generated = self._set(name, ids, "generated")
-        groups = FEW_FOLDS if min(generated.features.shape) > LARGE else FOLDS
-        kid = shared.kernel_pulls(generated.features, reference.features, ids, within=generated.within, within_reference=reference.within)
+        other = f"reference-{label}"
+        reference_ids = self.features(other)[1][:n]
+        for units in (self.units(units_of, ids), self.units(other, reference_ids)):
+            largest = 1 if units is None else int(np.unique(units, return_counts=True)[1].max())
+            if n - largest < LEAST:
+                few = one_unit(n, "distance") if largest == n else NotMeasured(
+                    f"{largest} of {n} images are of one unit; an interval needs {LEAST} of others", n, "distance")  # fmt: skip
+                return Against(dict.fromkeys(("fid", "kid", *shared.NEIGHBOURS), few), None, n, protocol)
+        reference = self._set(other, reference_ids, "reference", other)
+        generated = self._set(name, ids, "generated", units_of)
+        both = {"units": generated.units, "reference_units": reference.units}
+        kid = shared.kernel_pulls(generated.features, reference.features, ids, within=generated.within, within_reference=reference.within,
+                                  **both)  # fmt: skip
         near = shared.neighbour_replicates(generated, reference)
-        numbers: dict[str, Replicated] = {"fid": shared.frechet_replicates(generated, reference, groups=groups), "kid": kid}
+        numbers: dict[str, Replicated] = {"fid": shared.frechet_replicates(generated.cloud, reference.cloud, ids, **both), "kid": kid}
         numbers |= {metric: getattr(near, metric) for metric in shared.NEIGHBOURS}
         return Against(numbers, near, n, protocol)
 
-    def _set(self, name: str, ids: np.ndarray, side: str) -> shared.Set:
-        key = (name, ids.tobytes())
+    def _set(self, name: str, ids: np.ndarray, side: str, units_of: str) -> shared.Set:
+        key = (name, ids.tobytes(), units_of)
         if key not in self._sets:
             if side == "generated":  # its distances to all references come first, so one generator at a time is enough
                 self._sets = {k: v for k, v in self._sets.items() if k[0].startswith("reference-")}
             features, known = self.features(name)
             chosen = features if len(ids) == len(known) else features[np.searchsorted(known, ids)]
-            groups = FEW_FOLDS if min(chosen.shape) > LARGE else FOLDS
-            folds = self.folds(ids, side, groups)
-            self._sets[key] = shared.prepare(chosen, ids, folds, self._halves(len(ids), side))
+            units = self.units(units_of, ids)
+            self._sets[key] = shared.prepare(chosen, ids, self.halves(ids, side, units), units=units)
         return self._sets[key]
 
-    def _halves(self, n: int, side: str) -> np.ndarray:
-        """Return (HALVES + 1, n) flags: everyone, then the halves; the same for every generator with as many images."""
+    def halves(self, ids: np.ndarray, side: str, units: np.ndarray | None = None) -> np.ndarray:
+        """Return (HALVES + 1, n) flags: everyone, then the halves, the same for every generator that has these images or units.
+
+        Args:
+            ids: (n,) images.
+            side: "generated" or "reference".
+            units: (n,) as :meth:`units`; a unit is in a half whole, and the half is as near half of the images as that allows.
+        """
+        n = len(ids)
         keep = np.zeros((HALVES + 1, n), dtype=bool)
         keep[0] = True
-        chosen = np.argpartition(self._luck[side][:, :n], n // 2, axis=1)[:, : n // 2]
-        np.put_along_axis(keep[1:], chosen, True, axis=1)
+        if units is None:
+            chosen = np.argpartition(self._luck[side][:, ids], n // 2, axis=1)[:, : n // 2]
+            np.put_along_axis(keep[1:], chosen, True, axis=1)
+            return keep
+        labels, codes, sizes = np.unique(units, return_inverse=True, return_counts=True)
+        alone = labels < 0
+        for row, luck, unit_luck in zip(keep[1:], self._luck[side], self._unit_luck[side], strict=True):
+            drawn = np.empty(len(labels))
+            drawn[alone], drawn[~alone] = luck[-1 - labels[alone]], unit_luck[labels[~alone]]
+            order = np.argsort(drawn)
+            last = int(np.abs(sizes[order].cumsum()[:-1] - n / 2).argmin())
+            row[np.isin(codes, order[: last + 1])] = True
         return keep
-

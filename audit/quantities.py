@@ -1,7 +1,10 @@
 """Every quantity a result can hold: what it means when nothing is amiss, which way is worse, and how it is written."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
+
+from scipy.special import ndtr
 
 from audit.estimates import Estimate, Measurement
 
@@ -24,6 +27,8 @@ class Quantity:
 QUANTITIES: dict[str, Quantity] = {
     "share": Quantity(None, "target"),
     "fairness_discrepancy": Quantity(0.0, "lower"),
+    "share_worst_case": Quantity(None, "target"),
+    "fairness_discrepancy_worst_case": Quantity(0.0, "lower"),
     "share_gap": Quantity(0.0, "lower"),
     "parity_ratio": Quantity(1.0, "higher"),
     "total_variation": Quantity(0.0, "lower"),
@@ -50,7 +55,11 @@ QUANTITIES: dict[str, Quantity] = {
 
 @dataclass(frozen=True)
 class Measure:
-    """One row of ``measures``: a number, its interval, and what makes it comparable. See the README for the columns."""
+    """One row of ``measures``: a number, its interval, and what makes it comparable. See the README for the columns.
+
+    ``curve`` holds (level, low, high) of the same number at other levels, the widest last, so that limits can be adjusted for
+    one another without measuring again; None where there is no interval.
+    """
 
     generator: str
     metric: str
@@ -68,10 +77,32 @@ class Measure:
     protocol: str | None
     corrected: bool
     reason: str | None
+    curve: tuple[tuple[float, float, float], ...] | None = None
 
     def row(self) -> dict:
         """Return the measure as a plain dictionary."""
         return asdict(self)
+
+
+LADDER = tuple(float(2 * ndtr(z) - 1) for z in (0.5, 1.0, 1.645, 2.0, 2.33, 2.58, 2.81, 3.1, 3.5, 4.0, 5.0))
+"""Levels of the intervals that a measure carries besides its own."""
+
+
+def laddered(rows_at: Callable[[float], Sequence[Measure]], level: float) -> list[Measure]:
+    """Return the rows at ``level``, each with its intervals at the levels of :data:`LADDER`.
+
+    Args:
+        rows_at: maps a level to rows, the same rows in the same order at every level.
+        level: the level of the rows themselves.
+    """
+    rows, others = list(rows_at(level)), [list(rows_at(rung)) for rung in LADDER]
+    return [_with_curve(row, [other[at] for other in others]) for at, row in enumerate(rows)]
+
+
+def _with_curve(row: Measure, others: Sequence[Measure]) -> Measure:
+    if row.low is None or row.high is None:
+        return row
+    return replace(row, curve=tuple((o.level, o.low, o.high) for o in others if o.low is not None and o.high is not None))
 
 
 def measure_row(generator: str, metric: str, found: Measurement, *, attribute: str | None = None, group: str | None = None,

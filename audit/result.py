@@ -1,10 +1,12 @@
 """A finished audit: what ``result.json`` holds, and what Python code does with it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from audit.errors import RecordError
 from audit.quantities import Measure
@@ -14,6 +16,7 @@ from audit.verdicts import Verdict, judge
 if TYPE_CHECKING:
     import pandas as pd
 
+    from audit.planning import Readings
     from audit.spec import LimitSpec
 
 SCHEMA = "genbias.result/1"
@@ -32,6 +35,8 @@ class Result:
         comparisons: candidate minus baseline on the same ids.
         verdicts: decisions on the spec's limits.
         gallery: thumbnails by generator.
+        calibration: counts of a labelled set by attribute, row = true class, behind the corrected rows; empty where there is none.
+        looks: of a sequential run: a row for every look at every limit.
         timings: seconds by stage, images per second, peak memory.
     """
 
@@ -46,18 +51,25 @@ class Result:
     verdicts: list[Verdict] = field(default_factory=list)
     gallery: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     timings: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, list[list[float]]] = field(default_factory=dict)
+    looks: list[dict[str, Any]] = field(default_factory=list)
 
     def frame(self) -> "pd.DataFrame":
         """Return the measures as a table, a row a measure."""
         import pandas as pd
 
-        return pd.DataFrame([m.row() for m in self.measures], columns=[f.name for f in fields(Measure)])
+        return pd.DataFrame([m.row() for m in self.measures], columns=[f.name for f in fields(Measure) if f.name != "curve"])
 
     def check(self, limits: Sequence["LimitSpec | dict"]) -> list[Verdict]:
         """Hold the measures to ``limits`` (dictionaries as in a spec) and return a verdict for each."""
         from audit.limits import as_limits
 
-        return judge(self.measures, as_limits(limits))
+        level = float(self.spec.get("level", 0.95))
+        return judge(self.measures, as_limits(limits), self.comparisons, level=level, readings=self.readings())
+
+    def readings(self) -> "Readings":
+        """Return the counts behind the shares, from which it can be worked out how many images would decide a limit."""
+        return readings_of(self.measures, self.calibration)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``result.json``."""
@@ -72,6 +84,25 @@ class Result:
         target = self.path / "result.json"
         write_whole(target, json.dumps(self.to_dict(), indent=1, allow_nan=False, default=str).encode())
         return target
+
+
+def readings_of(measures: Sequence[Measure], calibration: Mapping[str, Sequence[Sequence[float]]]) -> "Readings":
+    """Return what was read of each generator and attribute, from the rows of raw shares and the calibration's counts."""
+    from audit.attribute_rows import Reading
+    from audit.metrics.error_model import ErrorModel
+
+    found: dict = {}
+    for m in measures:
+        if m.metric == "share" and not m.corrected and m.value is not None and m.attribute is not None:
+            found.setdefault((m.generator, m.attribute), []).append(m)
+    readings = {}
+    for key, rows in found.items():
+        counts = np.rint([float(m.value or 0) * m.n for m in rows]).astype(np.int64)
+        target = np.array([1 / len(rows) if m.parity is None else m.parity for m in rows])
+        table = calibration.get(key[1])
+        errors = None if table is None or len(table) != len(rows) else ErrorModel.from_confusion(np.array(table), whole=False)
+        readings[key] = (Reading(counts, errors=errors), target, tuple(str(m.group) for m in rows))
+    return readings
 
 
 def load_result(path: str | Path) -> Result:
@@ -92,6 +123,6 @@ def load_result(path: str | Path) -> Result:
         found = raw.get("schema") if isinstance(raw, dict) else type(raw).__name__
         raise RecordError(f"{file} has schema {found!r}; this version of genbias reads {SCHEMA!r}")
     raw.pop("schema")
-    measures = [Measure(**row) for row in raw.pop("measures")]
+    measures = [Measure(**{**row, "curve": tuple(map(tuple, row["curve"])) if row.get("curve") else None}) for row in raw.pop("measures")]
     verdicts = [Verdict(**row) for row in raw.pop("verdicts")]
     return Result(measures=measures, verdicts=verdicts, path=file.parent, **raw)

@@ -4,6 +4,7 @@ An unknown key is an error that names the nearest valid one and its line; so is 
 """
 
 import difflib
+import math
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -76,8 +77,17 @@ class InstrumentsSpec(_Strict):
     several_faces: Literal["largest", "exclude"] = "largest"
 
 
+BOUNDS = ("at_most", "at_least", "between", "not_worse_than")
+"""Keys of a limit, of which it has exactly one."""
+
+
 class LimitSpec(_Strict):
-    """What a measure is held to; decided by its interval, not by its point."""
+    """What a measure is held to; decided by its interval, not by its point.
+
+    Attributes:
+        between: low and high end, both within the limit.
+        not_worse_than: a margin >= 0: the generator may be worse than the one it is compared to by this much, in the metric's unit.
+    """
 
     metric: str
     attribute: str | None = None
@@ -85,11 +95,21 @@ class LimitSpec(_Strict):
     generator: str | None = None
     at_most: float | None = None
     at_least: float | None = None
+    between: tuple[float, float] | None = None
+    not_worse_than: float | None = None
 
     @model_validator(mode="after")
     def _one_bound(self) -> "LimitSpec":
-        if (self.at_most is None) == (self.at_least is None):
-            raise ValueError("a limit needs exactly one of at_most and at_least")
+        given = [key for key in BOUNDS if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(f"a limit needs exactly one of {', '.join(BOUNDS)}; found {' and '.join(given) or 'none'}")
+        for value in (self.at_most, self.at_least, self.not_worse_than, *(self.between or ())):
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"{given[0]} is {value}; expected a finite number")
+        if self.between is not None and self.between[0] >= self.between[1]:
+            raise ValueError(f"between needs the lower end first, found {list(self.between)}")
+        if self.not_worse_than is not None and self.not_worse_than < 0:
+            raise ValueError(f"not_worse_than is a margin of 0 or more, found {self.not_worse_than:g}")
         return self
 
 
@@ -102,6 +122,10 @@ class Spec(_Strict):
         batch: images drawn at once; results do not depend on it.
         shard: images a file; an interrupted run repeats at most this many.
         assets: folder where files named by data manifests are looked for.
+        until: "decided" draws shard after shard until every limit is held or broken, at most ``samples`` a generator.
+        calibration: a file made by ``genbias calibrate``, in the place of the one shipped with a built-in classifier.
+        correct: correct the labels, or the probabilities where the calibration holds their errors.
+        correct_within: an attribute; shares are then corrected with the error rates of each of its classes.
     """
 
     version: Literal[1] = 1
@@ -115,6 +139,10 @@ class Spec(_Strict):
     generators: dict[str, GeneratorSpec]
     limits: list[LimitSpec] = []
     level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    until: Literal["decided"] | None = None
+    calibration: str | None = None
+    correct: Literal["labels", "probabilities"] = "labels"
+    correct_within: str | None = None
     gallery: Annotated[int, Field(ge=0, le=96)] = 24
     batch: Annotated[int, Field(gt=0)] = 64
     shard: Annotated[int, Field(gt=0)] = 512
@@ -145,6 +173,10 @@ class Spec(_Strict):
                 raise ValueError(f"limits: there is no generator {limit.generator!r}{_nearest(limit.generator, self.generators)}")
         if isinstance(self.target, dict):
             _check_target(self.target)
+        if self.correct_within is not None and self.correct_within not in ATTRIBUTES:
+            raise ValueError(f"correct_within: {self.correct_within!r} is not an attribute; there are {', '.join(ATTRIBUTES)}")
+        if self.until is not None and not self.limits:
+            raise ValueError("until: decided needs limits to decide; add some under limits, or leave it out")
         return self
 
 

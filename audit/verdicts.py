@@ -1,19 +1,46 @@
-"""Interval against limit: held, broken, or undecided because the data cannot tell."""
+"""Interval against limit: held, broken, or undecided because the data cannot tell.
 
-from collections.abc import Sequence
+Source: Holm 1979 (Scandinavian Journal of Statistics 6) for the adjustment; Lakens 2017 (Social Psychological and Personality Science
+    8) for margins and equivalence as statements about an interval.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from audit.errors import SpecError
+from audit.evidence import Evidence, evidence
+from audit.metrics.multiplicity import holm
+from audit.planning import Readings, more_images
 from audit.quantities import QUANTITIES, Measure
 from audit.spec import LimitSpec
+
+_TOUCH = 1e-9
+"""An interval that ends on the limit lies within it, and not beyond it."""
 
 Outcome = Literal["held", "broken", "undecided"]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The decision on one limit for one measure."""
+    """The decision on one limit for one measure.
+
+    Attributes:
+        limit: in words.
+        generator, metric, attribute, group: what was judged.
+        bound: the limit; the lower end of ``between``, the margin of ``not_worse_than``.
+        value, low, high: the number and its interval by itself, at ``level``; for ``not_worse_than`` the paired difference.
+        outcome: decided by ``p_adjusted``.
+        why: in a sentence.
+        bound_high: upper end of ``between``.
+        baseline: the generator that ``not_worse_than`` compares with.
+        level: confidence level of the interval, and of the decision over all limits together.
+        p_value: 1 - the highest level whose interval still lies on one side of the limit; None where nothing was measured.
+        p_adjusted: the same after Holm's adjustment over all verdicts of a run.
+        n: images behind the number.
+        images_to_decide: of the undecided: images at which the interval would clear the limit, should the value stay as it is;
+            None where no number of images would, or none can be given.
+    """
 
     limit: str
     generator: str
@@ -26,33 +53,68 @@ class Verdict:
     high: float | None
     outcome: Outcome
     why: str
+    bound_high: float | None = None
+    baseline: str | None = None
+    level: float = 0.95
+    p_value: float | None = None
+    p_adjusted: float | None = None
+    n: int = 0
+    images_to_decide: int | None = None
 
 
-def judge(measures: Sequence[Measure], limits: Sequence[LimitSpec]) -> list[Verdict]:
-    """Return a verdict for every measure that a limit speaks of.
+@dataclass(frozen=True)
+class Question:
+    """One limit put to one number: is it within [least, most]?"""
 
-    A limit holds when the whole interval lies on its good side, is broken when the whole interval lies on the other, and is
-    undecided otherwise. Where a corrected and a raw row exist, the corrected one is judged.
+    limit: LimitSpec
+    row: Mapping[str, Any]
+    least: float
+    most: float
+    evidence: Evidence | None
+    baseline: str | None = None
+
+    @property
+    def p(self) -> tuple[float, bool] | None:
+        """Return the stronger p-value and whether it speaks for the limit; None where nothing was measured."""
+        if self.evidence is None:
+            return None
+        held, broken = self.evidence.p_held(self.least, self.most), self.evidence.p_broken(self.least, self.most)
+        return (held, True) if held <= broken else (broken, False)
+
+
+def judge(measures: Sequence[Measure], limits: Sequence[LimitSpec], comparisons: Sequence[Mapping[str, Any]] = (), *,
+          level: float = 0.95, readings: Readings | None = None) -> list[Verdict]:  # fmt: skip
+    """Return a verdict for every number that a limit speaks of.
+
+    A limit holds when the whole interval lies within it, is broken when the whole interval lies beyond it, and is undecided
+    otherwise. Several verdicts are one family: their p-values are adjusted by Holm's method, so that the chance of any wrong
+    ``held`` or ``broken`` among all of them stays below ``1 - level``. Where a corrected and a raw row exist, the corrected one
+    is judged.
+
+    Args:
+        measures: of one run.
+        limits: what they are held to.
+        comparisons: of the same run, for ``not_worse_than``.
+        level: of the decisions together.
+        readings: what was read of each generator and attribute, to say how many images would decide; None = scaled from the interval.
 
     Raises:
         SpecError: a limit speaks of something this audit did not measure.
     """
-    verdicts = []
-    for limit in limits:
-        rows = [m for m in measures if _speaks_of(limit, m)]
-        corrected = {(m.generator, m.group) for m in rows if m.corrected}
-        rows = [m for m in rows if m.corrected or (m.generator, m.group) not in corrected]
-        if not rows:
-            raise SpecError(f"limit {sentence(limit)!r} matches no measure of this audit; measured are {_known(measures, limit)}")
-        verdicts += [_decide(limit, m) for m in rows]
-    return verdicts
+    questions = [question for limit in limits for question in _questions(limit, measures, comparisons)]
+    found = [question.p for question in questions]
+    adjusted = holm([None if p is None else p[0] for p in found])
+    return [_decide(q, p, a, level, readings) for q, p, a in zip(questions, found, adjusted, strict=True)]
 
 
-def sentence(limit: LimitSpec) -> str:
+def sentence(limit: LimitSpec, baseline: str | None = None) -> str:
     """Return the limit in words: "fairness_discrepancy of gender at most 0.1"."""
     what = limit.metric + (f" of {limit.attribute}" if limit.attribute else "") + (f" ({limit.group})" if limit.group else "")
-    bound = f"at most {limit.at_most:g}" if limit.at_most is not None else f"at least {limit.at_least:g}"
-    return f"{what} {bound}"
+    if limit.between is not None:
+        return f"{what} between {limit.between[0]:g} and {limit.between[1]:g}"
+    if limit.not_worse_than is not None:
+        return f"{what} not worse than {baseline or 'its baseline'} by more than {limit.not_worse_than:g}"
+    return f"{what} at most {limit.at_most:g}" if limit.at_most is not None else f"{what} at least {limit.at_least:g}"
 
 
 def exit_code(verdicts: Sequence[Verdict]) -> int:
@@ -61,33 +123,80 @@ def exit_code(verdicts: Sequence[Verdict]) -> int:
     return 1 if "broken" in outcomes else 3 if "undecided" in outcomes else 0
 
 
-def _speaks_of(limit: LimitSpec, m: Measure) -> bool:
-    return (limit.metric == m.metric and (limit.generator in (None, m.generator)) and limit.attribute == m.attribute
-            and limit.group in (None, m.group))  # fmt: skip
+def allowed(limit: LimitSpec) -> tuple[float, float]:
+    """Return the values that a limit allows, of the number itself or, for ``not_worse_than``, of the difference."""
+    if limit.between is not None:
+        return limit.between
+    if limit.not_worse_than is not None:
+        direction = QUANTITIES[limit.metric].direction if limit.metric in QUANTITIES else "target"
+        if direction == "target":
+            raise SpecError(f"limit {sentence(limit)!r}: neither more nor less of {limit.metric} is worse by itself; "
+                            "put not_worse_than on fairness_discrepancy, or use between")  # fmt: skip
+        return (-limit.not_worse_than, float("inf")) if direction == "higher" else (float("-inf"), limit.not_worse_than)
+    return (float("-inf"), limit.at_most) if limit.at_most is not None else (limit.at_least or 0.0, float("inf"))
 
 
-def _decide(limit: LimitSpec, m: Measure) -> Verdict:
-    upper = limit.at_most is not None
-    bound = limit.at_most if limit.at_most is not None else limit.at_least
-    assert bound is not None  # the spec's own validator saw to it
-    if m.value is None or m.low is None or m.high is None:
-        outcome, why = "undecided", f"not measured: {m.reason}"
+def _questions(limit: LimitSpec, measures: Sequence[Measure], comparisons: Sequence[Mapping[str, Any]]) -> list[Question]:
+    least, most = allowed(limit)
+    if limit.not_worse_than is not None:
+        rows: list[Mapping[str, Any]] = [{**row, "value": row["difference"]} for row in comparisons
+                                         if row.get("reader") != "second_rater" and _speaks_of(limit, row)]  # fmt: skip
     else:
-        interval = f"[{m.low:.4g}, {m.high:.4g}]"
-        good = m.high <= bound if upper else m.low >= bound
-        bad = m.low > bound if upper else m.high < bound
-        side = "below" if upper == good else "above"
-        if good:
-            outcome, why = "held", f"the whole interval {interval} lies {'at or ' + side} the limit {bound:g}"
-        elif bad:
-            outcome, why = "broken", f"the whole interval {interval} lies {'above' if upper else 'below'} the limit {bound:g}"
+        rows = [{**m.row(), "curve": m.curve} for m in measures if _speaks_of(limit, m.__dict__)]
+    corrected = {(row["generator"], row["group"]) for row in rows if row["corrected"]}
+    rows = [row for row in rows if row["corrected"] or (row["generator"], row["group"]) not in corrected]
+    if not rows:
+        raise SpecError(_nothing(limit, measures, comparisons))
+    return [Question(limit, row, least, most, _evidence(row), row.get("baseline")) for row in rows]
+
+
+def _evidence(row: Mapping[str, Any]) -> Evidence | None:
+    if row["value"] is None or row["low"] is None or row["high"] is None:
+        return None
+    return evidence(row["value"], row["low"], row["high"], row["level"], row.get("curve"))
+
+
+def _speaks_of(limit: LimitSpec, row: Mapping[str, Any]) -> bool:
+    return (limit.metric == row["metric"] and limit.generator in (None, row["generator"]) and limit.attribute == row["attribute"]
+            and limit.group in (None, row["group"]))  # fmt: skip
+
+
+def _decide(q: Question, p: tuple[float, bool] | None, adjusted: float | None, level: float, readings: Readings | None) -> Verdict:
+    row, limit = q.row, q.limit
+    outcome: Outcome = "undecided"
+    needed = None
+    if p is None or adjusted is None or q.evidence is None:
+        why = f"not measured: {row.get('reason') or 'no interval'}"
+    else:
+        interval = f"[{row['low']:.4g}, {row['high']:.4g}]"
+        alone, held = p
+        if adjusted <= 1 - level + (_TOUCH if held else -_TOUCH):
+            outcome = "held" if held else "broken"
+            why = f"the whole interval {interval} lies {'within' if held else 'beyond'} the limit"
+            why += f"; so it does at the stricter level that {adjusted / alone:.3g} open limits ask for" if adjusted > alone * 1.001 else ""
         else:
-            outcome, why = "undecided", f"the interval {interval} contains the limit {bound:g}; more images would narrow it"
-    return Verdict(sentence(limit), m.generator, m.metric, m.attribute, m.group, bound, m.value, m.low, m.high, outcome, why)  # type: ignore[arg-type]
+            factor = adjusted / alone if alone > 0 else 1.0
+            needed, remark = more_images(row, (q.least, q.most), q.evidence, 1 - (1 - level) / factor, readings)
+            if alone <= 1 - level:
+                why = (f"by itself the interval {interval} lies {'within' if held else 'beyond'} the limit, but among "
+                       f"{round(factor)} open limits that may be chance (adjusted p = {adjusted:.3g}); {remark}")  # fmt: skip
+            else:
+                why = f"the interval {interval} contains the limit; {remark}"
+    bound = limit.between[0] if limit.between else next(b for b in (limit.at_most, limit.at_least, limit.not_worse_than) if b is not None)
+    return Verdict(sentence(limit, q.baseline), row["generator"], limit.metric, limit.attribute, row["group"], bound, row["value"], row["low"],
+                   row["high"], outcome, why, bound_high=limit.between[1] if limit.between else None, baseline=q.baseline, level=level,
+                   p_value=None if p is None else p[0], p_adjusted=adjusted, n=row["n"], images_to_decide=needed)  # fmt: skip
 
 
-def _known(measures: Sequence[Measure], limit: LimitSpec) -> str:
+def _nothing(limit: LimitSpec, measures: Sequence[Measure], comparisons: Sequence[Mapping[str, Any]]) -> str:
+    if limit.not_worse_than is not None:
+        metrics = sorted({row["metric"] for row in comparisons})
+        pairs = sorted({f"{row['generator']} with {row['baseline']}" for row in comparisons})
+        known = f"compared are {', '.join(pairs)} by {', '.join(metrics)}" if pairs else "no generator is compared: give it compare_to"
+        return f"limit {sentence(limit)!r} matches no comparison of this audit; {known}"
     if limit.metric not in QUANTITIES:
-        return ", ".join(sorted({m.metric for m in measures}))
-    found = sorted({m.attribute or m.group or "the whole" for m in measures if m.metric == limit.metric})
-    return f"{limit.metric} of " + ", ".join(found) if found else "no " + limit.metric
+        known = ", ".join(sorted({m.metric for m in measures}))
+    else:
+        found = sorted({m.attribute or m.group or "the whole" for m in measures if m.metric == limit.metric})
+        known = f"{limit.metric} of " + ", ".join(found) if found else "no " + limit.metric
+    return f"limit {sentence(limit)!r} matches no measure of this audit; measured are {known}"

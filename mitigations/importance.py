@@ -72,12 +72,13 @@ def resampling(source: LatentSource, labeller: Labeller, *, pool: int = 10_000, 
     edges = np.cumsum(weights)
     last = int(np.flatnonzero(weights).max())
 
-    def chosen(images: np.ndarray) -> np.ndarray:
-        at = np.searchsorted(edges, uniforms(images, "importance", 1)[:, 0] * edges[-1], side="right")
-        return source.latents(seeds[np.minimum(at, last)])
+    def rows(images: np.ndarray) -> np.ndarray:
+        return np.minimum(np.searchsorted(edges, uniforms(images, "importance", 1)[:, 0] * edges[-1], side="right"), last)
 
-    known = digest([source.digest, "importance", labeller.digest, labeller.attribute, pool, seed, soft, wanted.tolist()])
-    return source.choosing(chosen, digest=known, method=_method(labeller, weights, shares, wanted).as_dict())
+    made_of = [source.digest, "importance", labeller.digest, labeller.attribute, pool, seed, soft, wanted.tolist()]
+    known = digest([*made_of, "unit"])  # records that do not name the pool image are not continued
+    return source.choosing(lambda images: source.latents(seeds[rows(images)]), digest=known, units=rows,
+                           method=_method(labeller, weights, shares, wanted).as_dict())  # fmt: skip
 
 
 def pool_weights(probabilities: np.ndarray, target: np.ndarray, *, soft: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -147,5 +148,5 @@ def _method(labeller: Labeller, weights: np.ndarray, shares: np.ndarray, target:
          Chart("Weight of an image of each group", "bar", list(labeller.cells),
                [round(float(t / p), 4) if p > 0 else 0.0 for t, p in zip(target, shares, strict=True)], "group", "times its share")],
         Cost(calls_per_image=1.0, fitting_calls=pool),
-        ["images repeat: the pool holds only so many of a rare group, and metrics that take images as independent are too sure of them",
+        ["images repeat: the pool holds only so many of a rare group; intervals of quality rest on different pool images and not on images",
          f"shares are those {labeller.classifier} sees; its errors pass into them"])  # fmt: skip

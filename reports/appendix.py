@@ -25,17 +25,20 @@ def others(reading: Reading) -> Table | None:
 def missing(reading: Reading) -> Table:
     """Return how many images could not be used, by generator and reason, with the names of files."""
     rows = []
+    kept = ("unreadable",) if reading.from_labels else COUNTS
     for g in reading.generators:
         cells = []
-        for key in COUNTS:
+        for key in kept:
             row = reading.best(g.name, key)
             share = f"{num.value(row)} ({num.span(row)})" if row is not None and measured(row) else ""
             cells.append(Cell(num.count(g.missing[key]), share, "number"))
-        files = [f for key in COUNTS for f in g.files[key]]
+        files = [f for key in kept for f in g.files[key]]
         listed = "; ".join(num.plain(f, limit=120) for f in files[:MOST_FILES]) or "\u2013"
         listed += f"; and {num.count(len(files) - MOST_FILES)} more" if len(files) > MOST_FILES else ""
-        rows.append([name(reading, g), Cell(num.count(g.images), "", "number"), *cells, Cell(listed, "", "prose")])
-    return Table("Images that could not be used", ["Generator", "Images", *map(wording.metric, COUNTS), "Files"], rows)
+        files_ = [] if reading.from_labels else [Cell(listed, "", "prose")]
+        rows.append([name(reading, g), Cell(num.count(g.images), "", "number"), *cells, *files_])
+    heads = ["No label"] if reading.from_labels else [*map(wording.metric, kept), "Files"]
+    return Table("Images that could not be used", ["Generator", "Images", *heads], rows)
 
 
 def agreement(reading: Reading) -> Table | None:
@@ -111,6 +114,6 @@ def _shown(row: Row) -> bool:
     metric, about, part = row.get("metric"), row.get("attribute"), row.get("group")
     if metric in QUALITY:
         return about is None and (part is None or str(part).startswith("reference:"))
-    if metric in ("share", "bias_amplification"):
+    if metric in ("share", "share_worst_case", "bias_amplification"):
         return about is not None and part is not None
     return part is None and (metric in COUNTS if about is None else metric in (*FAIRNESS, "agreement"))

@@ -8,17 +8,18 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from reports import appendix, gallery, mitigations, phrases, sheets, wording
+from reports import appendix, decisions, gallery, looks, mitigations, phrases, sheets, wording
 from reports import numerals as num
 from reports.charts import method_chart
 from reports.figures import share_figure
 from reports.forest import comparison_figure, quality_figure
 from reports.heatmap import intersection_figures
-from reports.reading import QUALITY, Attribute, Generator, Reading, measured, second
+from reports.reading import GROUPS, QUALITY, Attribute, Generator, Reading, measured, second
 from reports.tradeoff import tradeoff_figure
 from reports.truncation import truncation_figure
 
 SECTIONS = (
+    ("until-decided", "Sampling until decided"),
     ("side-by-side", "Generators side by side"),
     ("mitigations", "Mitigations"),
     ("shares", "Shares against target"),
@@ -51,6 +52,7 @@ def render(result: Mapping[str, Any], *, run_dir: Path | None = None) -> str:
         ReportError: the result has another schema.
     """
     reading = Reading(result)
+    absent = _absent(reading)
     return (
         _environment()
         .get_template("report.html.j2")
@@ -62,7 +64,12 @@ def render(result: Mapping[str, Any], *, run_dir: Path | None = None) -> str:
             sheets=sheets,
             appendix=appendix,
             mitigations=mitigations,
-            sections=[s for s in SECTIONS if s[0] != "mitigations" or reading.candidates],
+            decide=decisions,
+            sections=[s for s in SECTIONS if s[0] not in absent],
+            absent=absent,
+            uncorrected=phrases.UNCORRECTED_GIVEN if reading.from_labels else phrases.UNCORRECTED,
+            looks=looks.paths(reading, "look"),
+            looks_left=looks.left_out(reading),
             attributes=[_attribute(reading, a, i) for i, a in enumerate(reading.attributes[:MOST_DRAWN])],
             intersections=[_intersection(reading, a, i) for i, a in enumerate(reading.intersections[:MOST_DRAWN])],
             findings=[
@@ -81,6 +88,16 @@ def render(result: Mapping[str, Any], *, run_dir: Path | None = None) -> str:
             spec=_spec(reading),
         )
     )
+
+
+def _absent(reading: Reading) -> set[str]:
+    """Return the sections this page does without: of a table of labels, all that would speak of images or hold nothing."""
+    absent = {key for key, there in (("mitigations", reading.candidates), ("until-decided", reading.looks)) if not there}
+    if reading.from_labels:
+        there = {"trade-off": reading.has(QUALITY), "quality": reading.has((*QUALITY, *GROUPS)), "samples": reading.gallery,
+                 "intersections": reading.intersections, "comparisons": reading.comparisons}  # fmt: skip
+        absent |= {key for key, found in there.items() if not found}
+    return absent
 
 
 @cache

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree as Xml
 
+from reports import decisions, wording
 from reports import numerals as num
-from reports import wording
 from reports.reading import Reading, Row, measured
 
 
@@ -44,8 +44,11 @@ def _case(suite: Xml.Element, reading: Reading, verdict: Row) -> None:
         "name": f"{wording.limit(reading, verdict)} [{num.plain(verdict.get('generator'))}]",
         "time": "0",
     })  # fmt: skip
-    why = num.plain(verdict.get("why") or "")
-    found = wording.quoted(verdict) if measured(verdict) else f"not measured: {wording.reason(verdict)}"
+    facts = Xml.SubElement(case, "properties")
+    for name, fact in decisions.properties(verdict):
+        Xml.SubElement(facts, "property", {"name": name, "value": fact})
+    why = decisions.why(verdict)
+    found = decisions.quoted(verdict) if measured(verdict) else f"not measured: {wording.reason(verdict)}"
     outcome = verdict.get("outcome")
     if outcome == "broken":
         Xml.SubElement(case, "failure", {"message": f"broken: {why}", "type": "LimitBroken"}).text = found

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from reports import mitigations, phrases, wording
+from reports import decisions, mitigations, phrases, wording
 from reports import numerals as num
 from reports.reading import Reading, measured, worst_first
 from reports.tables import headline_columns
@@ -27,27 +27,43 @@ def render(result: Mapping[str, Any]) -> str:
         _safe(wording.audited(reading)),
         f"**{_safe(wording.verdict_summary(reading))}**",
         _verdicts(reading),
+        _safe(decisions.to_decide(reading)),
+        _looks(reading),
         "\n".join(f"- **{_safe(about)}.** {_safe(sentence)}" for about, sentence in findings),
         _headline(reading),
         *_mitigations(reading),
-        f"FD is the fairness discrepancy. {phrases.DISCREPANCY} {phrases.LABELS}",
+        f"FD is the fairness discrepancy. {phrases.DISCREPANCY} {phrases.LABELS_GIVEN if reading.from_labels else phrases.LABELS}",
         "The full report is in `report.html`, every number in `measures.csv`, verdicts for CI in `junit.xml`.",
     ]
     return "\n\n".join(filter(None, blocks)) + "\n"
 
 
 def _verdicts(reading: Reading) -> str:
+    shown = worst_first(reading.verdicts)
+    tested, counted = (any(v.get(k) for v in shown) for k in ("p_adjusted", "n"))
     rows = [
         [
             str(v.get("outcome")),
             reading.title(v.get("generator")),
             wording.limit(reading, v),
-            wording.quoted(v) if measured(v) else "not measured",
-            v.get("why") or "",
+            decisions.quoted(v) if measured(v) else "not measured",
+            *([num.p_value(v.get("p_adjusted")) or "\u2013"] if tested else []),
+            *([num.count(int(v["n"])) if v.get("n") else "\u2013"] if counted else []),
+            decisions.why(v),
         ]
-        for v in worst_first(reading.verdicts)
+        for v in shown
     ]
-    return _table(["outcome", "generator", "limit", "measured", "why"], rows) if rows else ""
+    more = [*(["adjusted p"] if tested else []), *(["images"] if counted else [])]
+    return _table(["outcome", "generator", "limit", "measured", *more, "why"], rows) if rows else ""
+
+
+def _looks(reading: Reading) -> str:
+    """Return when each limit of a sequential run was decided, a line a limit."""
+    lines = []
+    for v, found in decisions.told(reading):
+        about = f"{reading.title(v.get('generator'))}, {wording.lower_first(wording.limit(reading, v))}"
+        lines.append(f"- {_safe(f'{about}: {decisions.stopped(reading, found)}')}")
+    return "\n".join(lines)
 
 
 def _headline(reading: Reading) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 MINUS = "\u2212"
 CUT = "\u2026"
 
-PERCENT = ("share", "share_gap", "no_face", "several_faces", "unreadable", "agreement")
+PERCENT = ("share", "share_worst_case", "share_gap", "no_face", "several_faces", "unreadable", "agreement")
 """Metrics that are shares of images and read best as percentages."""
 
 _FINE = (
-    "fairness_discrepancy", "total_variation", "bias_amplification", "precision", "recall", "density", "coverage", "group_coverage",
+    "fairness_discrepancy", "fairness_discrepancy_worst_case", "total_variation", "bias_amplification", "precision", "recall", "density", "coverage", "group_coverage",
     "identity_similarity",
 )  # fmt: skip
 """Metrics that stay near 0..1 whatever unit they carry: three decimals."""

@@ -2,7 +2,9 @@
 
 METRICS = {
     "share": "Share of images",
+    "share_worst_case": "Share of images, bounds with unread images",
     "fairness_discrepancy": "Fairness discrepancy",
+    "fairness_discrepancy_worst_case": "Fairness discrepancy, bounds with unread images",
     "share_gap": "Share gap",
     "parity_ratio": "Parity ratio",
     "total_variation": "Total variation",
@@ -84,9 +86,24 @@ LABELS = (
     "Every share here is a share of images labelled so by a classifier. It says how faces in images are read by that "
     "instrument, and nothing about the identity of any person."
 )
+LABELS_GIVEN = (
+    "Every share here is a share of the rows of a table of labels made elsewhere. Who or what made the labels decides what they mean; "
+    "they say nothing about the identity of any person."
+)
+UNCORRECTED_GIVEN = "No calibration was given: shares are of labels as they came, their errors included."
+FAMILY = "P-values are adjusted by Holm's method over all limits of the run."
+STRIPS = "The shaded side is what a limit forbids; the bar is the interval, and strips of one measure share a scale."
+LOOKS = (
+    "This run looked at its numbers as images came and stopped once every limit was decided, or the budget was spent. Its intervals "
+    "stay valid however often one looks, and are wider than those of a run of fixed size. The shaded side is what the limit forbids; the "
+    "dotted line is where the limit was decided."
+)
+WORST_CASE = (
+    "Where images were not read, the tables of shares also say between what bounds a share lies if all unread images were of one class."
+)
 VERDICTS = (
     "A limit is held or broken only when the whole interval lies on one side of it; otherwise it is undecided, and "
-    "more images may decide it."
+    "more images may decide it. Of a limit against a baseline the number is the difference, candidate minus baseline."
 )
 COMPARED = (
     "Candidate and baseline are compared on the same image ids. A difference is candidate minus baseline; p-values are "

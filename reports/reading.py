@@ -19,7 +19,7 @@ COUNTS = ("no_face", "several_faces", "unreadable")
 GROUPS = ("group_coverage", "group_fid", "group_kid", "identity_similarity")
 """Measures of quality within groups of people."""
 
-_NUMBERS = ("value", "low", "high", "parity", "difference", "p_value", "p_adjusted", "level", "bound", "before", "after")
+_NUMBERS = ("value", "low", "high", "parity", "difference", "p_value", "p_adjusted", "level", "bound", "bound_high", "before", "after")
 _NOT_FINITE = "the result holds no finite number here"
 
 
@@ -68,11 +68,13 @@ class Reading:
         self.by_name = {g.name: g for g in self.generators}
         self.measures = [finite(row) for row in result["measures"]]
         self.comparisons = [finite(row) for row in result.get("comparisons") or []]
-        self.verdicts = [finite(row) for row in result.get("verdicts") or []]
+        self.looks = [finite(row) for row in result.get("looks") or []]
+        self.from_labels = bool(dict(result.get("spec") or {}).get("labels"))  # a table of labels: nothing was drawn, nothing was looked at
         self.gallery: dict[str, list[Row]] = dict(result.get("gallery") or {})
         self._found: dict[tuple[Any, ...], dict[bool, Row]] = {}
         for row in self.measures:
             self._found.setdefault(_key(row), {}).setdefault(bool(row.get("corrected")), row)
+        self.verdicts = [{"unit": self._unit(row)} | finite(row) for row in result.get("verdicts") or []]
         self._changed: dict[tuple[Any, ...], list[Row]] = {}
         for row in self.comparisons:
             self._changed.setdefault((*_key(row), second(row)), []).append(row)
@@ -110,6 +112,10 @@ class Reading:
         """Generators that were compared with a baseline, or say by what method they were made."""
         compared = {row.get("generator") for row in self.comparisons}
         return [g for g in self.generators if g.name in compared or g.method]
+
+    def _unit(self, row: Row) -> str | None:
+        """Return the unit of the number a verdict is about."""
+        return next((found.get("unit") for found in self._found.get(_key(row), {}).values()), None)
 
     def fell_back(self, row: Row) -> bool:
         """Return whether ``row`` is a raw number standing in for a corrected one that could not be measured."""

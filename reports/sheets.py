@@ -1,14 +1,15 @@
 """The tables of the page, each made from the rows of a result."""
 
+from reports import decisions, wording
 from reports import numerals as num
-from reports import wording
 from reports.reading import GROUPS, QUALITY, Attribute, Generator, Reading, Row, measured, worst_first
+from reports.strips import strips
 from reports.tables import Cell, Column, Table, headline_columns, number, quoted
 
 MOST_ROWS = 150
 """Rows of one table; what is cut is counted below it."""
 
-FAIRNESS = ("fairness_discrepancy", "share_gap", "parity_ratio", "total_variation", "kl_divergence", "entropy")
+FAIRNESS = ("fairness_discrepancy", "fairness_discrepancy_worst_case", "share_gap", "parity_ratio", "total_variation", "kl_divergence", "entropy")
 
 
 def name(reading: Reading, generator: Generator, *, role: bool = True) -> Cell:
@@ -19,18 +20,22 @@ def name(reading: Reading, generator: Generator, *, role: bool = True) -> Cell:
 
 def verdicts(reading: Reading) -> Table:
     """Return the verdicts, broken first, then undecided, then held."""
+    shown = worst_first(reading.verdicts)[:MOST_ROWS]
+    known = any(v.get(k) is not None for v in shown for k in ("p_adjusted", "n"))
     rows = []
-    for v in worst_first(reading.verdicts):
+    for v, strip in zip(shown, strips(shown), strict=True):
         outcome = str(v.get("outcome"))
-        seen = number(v)
         rows.append([
             Cell(num.plain(outcome), "", outcome if outcome in ("broken", "undecided", "held") else ""),
-            Cell(num.plain(reading.title(v.get("generator"))), "", "head"),
+            Cell(num.plain(reading.title(v.get("generator"))), _against(reading, v), "head"),
             Cell(wording.limit(reading, v)),
-            seen if measured(v) else Cell("not measured", "", "missing"),
-            Cell(num.plain(v.get("why") or ""), "", "prose"),
+            Cell(strip, "", "strip"),
+            Cell(*decisions.numbers(v), "number") if measured(v) else Cell("not measured", "", "missing"),
+            *([_evidence(v)] if known else []),
+            Cell(decisions.why(v), "", "prose"),
         ])  # fmt: skip
-    return Table("Limits and what became of them", ["Outcome", "Generator", "Limit", "Measured", "Why"], rows)
+    columns = ["Outcome", "Generator", "Limit", "Interval and limit", "Measured", *(["Adjusted p"] if known else []), "Why"]
+    return Table("Limits and what became of them", columns, rows, note=cut(len(reading.verdicts), file="result.json"))
 
 
 def side_by_side(reading: Reading) -> Table:
@@ -64,6 +69,7 @@ def shares(reading: Reading, attribute: Attribute) -> Table:
             raw, corrected = reading.pair(g.name, "share", attribute.name, c)
             found += [(g, c, raw, corrected)] if raw or corrected else []
     both = any(corrected for *_, corrected in found)
+    unread = reading.has(["share_worst_case"], attribute=attribute.name)
     trained = reading.has(["bias_amplification"], attribute=attribute.name)
     rows = []
     for g, c, raw, corrected in found[:MOST_ROWS]:
@@ -74,6 +80,7 @@ def shares(reading: Reading, attribute: Attribute) -> Table:
                 Cell(wording.group(c)),
                 number(raw),
                 *([number(corrected)] if both else []),
+                *([_worst_case(reading.best(g.name, "share_worst_case", attribute.name, c))] if unread else []),
                 *([number(reading.best(g.name, "bias_amplification", attribute.name, c))] if trained else []),
                 Cell(wording.target(raw or corrected).removeprefix("target ") or "\u2013", "", "number"),
                 Cell("\u2013" if images is None else num.count(images), "", "number"),
@@ -81,6 +88,7 @@ def shares(reading: Reading, attribute: Attribute) -> Table:
         )
     caption = f"{wording.attribute(reading, attribute.name)}: share of images by label"
     columns = ["Generator", "Labelled", "Raw", *(["Corrected"] if both else [])]
+    columns += [*(["If all unread images were of one class"] if unread else [])]
     columns += [*(["Minus training share"] if trained else []), "Target", "Images"]
     return Table(caption, columns, rows, note=cut(len(found)))
 
@@ -166,6 +174,22 @@ def quality(reading: Reading) -> Table:
 def cut(total: int, *, most: int = MOST_ROWS, file: str = "measures.csv") -> str:
     """Return the note below a table that was cut at ``most`` of ``total`` rows; empty where it was not."""
     return f"The first {num.count(most)} of {num.count(total)} rows; {file} has all of them." if total > most else ""
+
+
+def _against(reading: Reading, verdict: Row) -> str:
+    return f"against {num.plain(reading.title(verdict['baseline']), limit=40)}" if verdict.get("baseline") else ""
+
+
+def _evidence(verdict: Row) -> Cell:
+    p = num.p_value(verdict.get("p_adjusted"))
+    return Cell(f"p\u00a0{p}" if p else "\u2013", num.plural(int(verdict["n"]), "image") if verdict.get("n") else "", "number")
+
+
+def _worst_case(row: Row | None) -> Cell:
+    """Return the bounds of a share if all unread images were of one class, or that none were unread."""
+    if row is None or row.get("low") is None or row.get("high") is None:
+        return Cell("\u2013", "", "missing")
+    return Cell(f"between {num.amount(row['low'], row)} and {num.amount(row['high'], row)}")
 
 
 def _kind(row: Row) -> str:

@@ -28,9 +28,11 @@ WIDTH = 430
 # Stand-ins that become CSS variables, so that one drawing serves light, dark and print.
 INK, MUTED, RULE, PAGE = "#010101", "#020202", "#030303", "#040404"
 BASELINE, CANDIDATE, TARGET = "#050505", "#060606", "#070707"
+HELD, BROKEN, UNDECIDED = "#080808", "#090909", "#0a0a0a"
 _VARIABLES = {
     INK: "--ink", MUTED: "--muted", RULE: "--rule", PAGE: "--page",
     BASELINE: "--baseline", CANDIDATE: "--candidate", TARGET: "--target",
+    HELD: "--held", BROKEN: "--broken", UNDECIDED: "--undecided",
 }  # fmt: skip
 
 _STYLE: dict[str, Any] = {

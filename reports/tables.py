@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from reports import decisions, wording
 from reports import numerals as num
-from reports import wording
 from reports.reading import Reading, Row, measured
 
 COLUMNS = (
@@ -19,6 +19,9 @@ COLUMNS = (
 
 PAIRED = ("baseline", "before", "after", "p_value", "p_adjusted", "reader", "family")
 """Columns that only differences from a baseline fill; they follow where there are any."""
+
+LEFT_OUT = ("curve",)
+"""Keys of a row that are no column: intervals at further levels stay in result.json."""
 
 NAME_WIDTH = 28
 """Longest generator name in the terminal, in columns."""
@@ -31,7 +34,7 @@ class Cell:
     Attributes:
         text: what it says.
         under: a second, quieter line: an interval, a reason, a role.
-        kind: "" (words), "number", "missing", "head" (names the row), or the outcome of a verdict.
+        kind: "" (words), "number", "missing", "head" (names the row), or the outcome of a verdict, or "strip" (a drawing).
         mark: the number a generator carries in the figures, None = no mark.
     """
 
@@ -89,7 +92,7 @@ def measures_csv(result: Mapping[str, Any]) -> str:
     """
     reading = Reading(result)
     rows = [*reading.measures, *map(_difference_row, reading.comparisons), *_cost_rows(reading)]
-    given = {str(key) for row in rows for key in row}
+    given = {str(key) for row in rows for key in row if key not in LEFT_OUT}
     columns = [*COLUMNS, *(c for c in PAIRED if c in given), *sorted(given - {*COLUMNS, *PAIRED})]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -109,7 +112,7 @@ def _cost_rows(reading: Reading) -> list[Row]:
 
 
 def headline(result: Mapping[str, Any]) -> str:
-    """Return the terminal's table: each generator's discrepancies and quality, and below each number its interval.
+    """Return the terminal's table: each generator's discrepancies and quality, below each number its interval; then the verdicts.
 
     Args:
         result: what :func:`reports.load` returns.
@@ -133,6 +136,7 @@ def headline(result: Mapping[str, Any]) -> str:
     ]
     against = sorted({wording.reference(c.group) for c in asked if not c.attribute})
     lines += [f"FD: fairness discrepancy, 0 is the target; quality against the {against[0]}"] if against else []
+    lines += decisions.lines(reading)
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 

@@ -1,6 +1,7 @@
 """The sentences that depend on what was found. Findings arrive as data; here they become words, and percentages."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,6 +59,8 @@ def role(reading: Reading, generator: Generator) -> str:
 def audited(reading: Reading) -> str:
     """Return one sentence on what was audited."""
     images = sum(g.images for g in reading.generators)
+    if reading.from_labels:
+        return _audited_labels(reading, images)
     attributes = [lower_first(attribute(reading, a.name)) for a in reading.attributes]
     text = f"{num.plural(len(reading.generators), 'generator')}, {num.plural(images, 'image')} in all"
     if attributes:
@@ -67,10 +70,19 @@ def audited(reading: Reading) -> str:
     return text + "."
 
 
+def _audited_labels(reading: Reading, images: int) -> str:
+    names = num.listing([lower_first(attribute(reading, a.name)) for a in (*reading.attributes, *reading.intersections)], most=8)
+    several = f" from {num.plural(len(reading.generators), 'generator')}" if len(reading.generators) > 1 else ""
+    return f"A table of labels of {num.plural(images, 'image')}{several}: {names or 'no attribute'}. The images themselves were not looked at."
+
+
 def missing(reading: Reading) -> str:
     """Return how many images could not be used, by reason; the count is part of the result."""
     total = sum(g.images for g in reading.generators)
     lost = {key: sum(g.missing[key] for g in reading.generators) for key in COUNTS}
+    if reading.from_labels:
+        none = sum(lost.values())
+        return f"{num.count(none) if none else 'None'} of {num.plural(total, 'image')} in the table {'has' if none < 2 else 'have'} no label at all."
     if not sum(lost.values()):
         return f"Each of the {num.plural(total, 'image')} was read: none is missing."
     words = {"no_face": "no face was found", "several_faces": "several faces were found", "unreadable": "unreadable"}
@@ -93,6 +105,9 @@ def limit(reading: Reading, verdict: Row) -> str:
     key, about, part = str(verdict.get("metric")), verdict.get("attribute"), verdict.get("group")
     written = num.plain(verdict.get("limit") or (f"{key} of {about}" if about else f"{key} "))
     text = f"{metric(key)} {written.removeprefix(key).strip()}" if written.startswith(f"{key} ") else written
+    baseline = num.plain(verdict.get("baseline") or "")
+    if baseline and re.search(rf"(?<!\w){re.escape(baseline)}(?!\w)", text):
+        text = re.sub(rf"(?<!\w){re.escape(baseline)}(?!\w)", lambda _: num.plain(reading.title(baseline)), text)
     if about:
         text = text.replace(f"of {num.plain(about)}", f"of {lower_first(attribute(reading, str(about)))}", 1)
     if part:
@@ -179,19 +194,19 @@ def provenance(reading: Reading) -> list[tuple[str, str]]:
         ("Made", p.get("created")), ("genbias", p.get("genbias")), ("Commit", p.get("commit")),
         ("Seed", p.get("seed")), ("Spec digest", p.get("spec_digest")), ("Device", p.get("device")),
         ("Platform", p.get("platform")), ("Python", p.get("python")),
-        ("Packages", ", ".join(f"{k} {packages[k]}" for k in sorted(packages))), ("Time taken", timing(t)),
+        ("Packages", ", ".join(f"{k} {packages[k]}" for k in sorted(packages))), ("Time taken", timing(t, "rows" if reading.from_labels else "images")),
     ]  # fmt: skip
     return [(name, num.plain(fact)) for name, fact in facts if fact not in (None, "")]
 
 
-def timing(timings: Mapping[str, Any]) -> str:
+def timing(timings: Mapping[str, Any], what: str = "images") -> str:
     """Return how long the run took, how fast it was and how much memory it used, as far as that is known."""
     took = dict(timings.get("seconds") or {})
     said = [num.seconds(took["total"])] if took.get("total") is not None else []
     steps = [f"{k} {num.seconds(v)}" for k, v in took.items() if k != "total" and v is not None]
     said += [f"of which {num.listing(steps)}"] if steps else []
     if timings.get("images_per_second"):
-        said.append(f"{num.signed(timings['images_per_second'], 1)} images a second")
+        said.append(f"{num.signed(timings['images_per_second'], 1)} {what} a second")
     if timings.get("peak_memory_bytes"):
         said.append(f"peak memory {num.size(timings['peak_memory_bytes'])}")
     return "; ".join(said)

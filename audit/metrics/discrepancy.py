@@ -6,7 +6,8 @@ Formula: q the shares, t the target (1/K unless given). fairness_discrepancy = |
     share_gap = max q - min q; parity_ratio = min q / max q. The squared discrepancy without its small-sample bias is
     ||q - t||^2 - (1 - sum q^2) / (n - 1), which may be negative. Every interval is the range of the quantity over the
     simultaneous box of class intervals, cut with the simplex: it holds whenever the box holds, at parity too, where a
-    percentile bootstrap never does.
+    percentile bootstrap never does. The fairness discrepancy of three classes or more, for which that range is far too
+    careful, has the interval of `audit.metrics.distance`; ``interval="box"`` asks for the range all the same.
 Parity: 0 for discrepancy, variation, divergence and gap; 1 for entropy and parity_ratio.
 Direction: lower is nearer the target, except entropy and parity_ratio, where higher is.
 Blind to: which class is favoured (see the shares), who was not read, and the classifier's errors unless the box is a
@@ -32,6 +33,7 @@ from audit.metrics.boxes import (
     nearest_euclidean,
     spread_range,
 )
+from audit.metrics.distance import distance_interval
 from audit.metrics.features import as_array
 from audit.metrics.shares import ShareBox, as_counts, share_box
 
@@ -39,25 +41,36 @@ _Quantity = Callable[[Floats, Floats, Floats, Floats], tuple[float, float, float
 """Maps shares, target, lower and upper ends to value, least and greatest."""
 
 
-def fairness_discrepancy(shares: Any, target: Any = None, *, level: float = 0.95) -> Measurement:
+def fairness_discrepancy(shares: Any, target: Any = None, *, level: float = 0.95, interval: str = "distance") -> Measurement:
     """Return the distance between the class shares and the target.
 
     Args:
         shares: (K,) counts, or a :class:`~audit.metrics.shares.ShareBox`; NotMeasured passes through.
         target: (K,) shares adding to 1; None = 1/K each.
         level: simultaneous level of the box made from counts; a box brings its own.
+        interval: "distance" (about ``level``), or "box" (at least ``level``, and for three classes or more nearly always 1).
+            A box without a spread, as confidence sequences and worst cases give, takes "box" whatever is asked for.
 
     Returns:
         The discrepancy, 0..`discrepancy_ceiling`, unit "distance"; NotMeasured where no image was counted.
 
     Raises:
-        MetricError: shares or target are not as above.
+        MetricError: shares, target or interval are not as above.
 
     Example:
         >>> round(fairness_discrepancy([100, 0]).value, 4)
         0.7071
     """
-    return _measure(shares, target, level, "distance", _euclidean)
+    if interval not in ("distance", "box"):
+        raise MetricError(f"no interval {interval!r} for the fairness discrepancy; choose distance or box")
+    box = shares if isinstance(shares, ShareBox | NotMeasured) else share_box(shares, level=level)
+    if interval == "box" or isinstance(box, NotMeasured) or box.spread is None or box.k == 2:
+        return _measure(box, target, level, "distance", _euclidean)
+    t = as_target(target, box.k)
+    value = float(np.linalg.norm(box.value - t))
+    low, high = distance_interval(box.spread.plain, t, box.spread.covariance, level=box.level, ceiling=discrepancy_ceiling(box.k, t))
+    method = f"inverted distribution of the distance; shares by {box.method}"
+    return Estimate(value, min(low, value), max(high, value), box.n, box.level, "distance", method)
 
 
 def fairness_discrepancy_squared_unbiased(counts: Any, target: Any = None, *, level: float = 0.95) -> Measurement:

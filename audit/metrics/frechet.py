@@ -81,8 +81,8 @@ def frechet_distance(generated: Any, reference: Any) -> float:
     """
     gen, ref = feature_pair(generated, reference)
     if min(len(gen), len(ref)) > gen.shape[1]:
-        return _from_moments(moments(gen), moments(ref), quick=False)
-    return _from_rows(gen, ref, quick=False)
+        return distance_of_moments(moments(gen), moments(ref), quick=False)
+    return distance_of_rows(gen, ref, quick=False)
 
 
 def frechet_distance_from_moments(generated: Moments, reference: Moments) -> float:
@@ -111,7 +111,7 @@ def frechet_distance_from_moments(generated: Moments, reference: Moments) -> flo
         )
     if not all(np.isfinite(a).all() for a in (mean1, mean2, cov1, cov2)):
         raise MetricError("moments hold NaN or infinity")
-    return _from_moments(Moments(mean1, cov1, generated[2]), Moments(mean2, cov2, reference[2]), quick=False)
+    return distance_of_moments(Moments(mean1, cov1, generated[2]), Moments(mean2, cov2, reference[2]), quick=False)
 
 
 def frechet_estimate(
@@ -159,7 +159,7 @@ def frechet_estimate(
 def without_groups(gen: NDArray, ref: NDArray, deal: list[NDArray[np.int64]]) -> Floats:
     """Leave out one group of both sets at a time, by taking its sums away from the sums of all."""
     sides = [_moments_without(x, parts) for x, parts in zip((gen, ref), deal, strict=True)]
-    return np.array([_from_moments(g, r, quick=True) for g, r in zip(*sides, strict=True)])
+    return np.array([distance_of_moments(g, r, quick=True) for g, r in zip(*sides, strict=True)])
 
 
 def _moments_without(features: NDArray, parts: NDArray[np.int64]) -> Iterator[Moments]:
@@ -176,10 +176,10 @@ def without_groups_short(gen: NDArray, ref: NDArray, deal: list[NDArray[np.int64
     pairs = (
         (np.delete(x, out, axis=0) for x, out in zip((gen, ref), outs, strict=True)) for outs in zip(*deal, strict=True)
     )
-    return np.array([_from_rows(*pair, quick=True) for pair in pairs])
+    return np.array([distance_of_rows(*pair, quick=True) for pair in pairs])
 
 
-def _from_rows(generated: NDArray, reference: NDArray, *, quick: bool) -> float:
+def distance_of_rows(generated: NDArray, reference: NDArray, *, quick: bool) -> float:
     """Return the distance from features themselves: right where there are fewer images than dimensions."""
     sides = []
     for features in (generated, reference):
@@ -191,9 +191,10 @@ def _from_rows(generated: NDArray, reference: NDArray, *, quick: bool) -> float:
     return max(float(distance) - 2 * _overlap(rows1 @ rows2.T, quick=quick), 0.0)
 
 
-def _from_moments(generated: Moments, reference: Moments, *, quick: bool) -> float:
+def distance_of_moments(generated: Moments, reference: Moments, *, quick: bool) -> float:
+    """Return the distance from moments; quickly, with half of the digits, where it is one of many."""
     distance = ((generated.mean - reference.mean) ** 2).sum() + np.trace(generated.covariance + reference.covariance)
-    product = _factor(generated.covariance).T @ _factor(reference.covariance)
+    product = pivoted_factor(generated.covariance)[0].T @ pivoted_factor(reference.covariance)[0]
     return max(float(distance) - 2 * _overlap(product, quick=quick), 0.0)
 
 
@@ -208,9 +209,12 @@ def _overlap(product: Floats, *, quick: bool) -> float:
     return float(np.sqrt(values[values > noise]).sum())
 
 
-def _factor(covariance: Floats) -> Floats:
-    """Return L (d, rank) with L L' = covariance, by Cholesky with pivoting: it stops at the rank, where plain fails."""
+def pivoted_factor(covariance: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Return L (d, rank) with L L' = covariance, and the (rank,) rows of L that are lower triangular.
+
+    By Cholesky with pivoting: it stops at the rank, where plain fails.
+    """
     packed, pivots, rank, _ = lapack.dpstrf(covariance, lower=1)
     factor = np.empty((len(covariance), rank))
     factor[pivots - 1] = np.tril(packed)[:, :rank]
-    return factor
+    return factor, pivots[:rank] - 1

@@ -22,6 +22,7 @@ from audit.errors import MetricError
 from audit.estimates import NotMeasured
 from audit.metrics.features import as_features
 from audit.metrics.replicates import Pulls, Resampled
+from audit.metrics.resampling import Codes
 from audit.metrics.shared import Neighbours, jackknife_pulls
 
 LEAST_REFERENCE = 20
@@ -49,15 +50,16 @@ def group_coverage(neighbours: Neighbours, members: Any) -> Resampled | NotMeasu
         return NotMeasured(f"{size} reference images of this group; {LEAST_REFERENCE} are needed", size)
     held = neighbours.kept[:, mask].sum(axis=1)
     shares = neighbours.reached[:, mask].sum(axis=1) / np.maximum(held, 1)
-    return Resampled(float(shares[0]), shares[1:], "halves", size, "share")
+    return Resampled(float(shares[0]), shares[1:], size, "share", neighbours.units)
 
 
-def identity_similarity(features: Any, ids: NDArray[np.int64] | None = None) -> Pulls | NotMeasured:
+def identity_similarity(features: Any, ids: NDArray[np.int64] | None = None, *, units: Codes | None = None) -> Pulls | NotMeasured:
     """Return the mean pairwise cosine similarity of the people drawn, and the pull of each image.
 
     Args:
         features: (n, d) embeddings of identity, any length; rows are scaled to length 1.
         ids: (n,) ids, for pairing with another generator; None = 0..n-1.
+        units: (n,) codes of what each image belongs to; None = each is independent.
 
     Returns:
         A number in -1..1, unit "ratio"; NotMeasured below three images.
@@ -84,4 +86,4 @@ def identity_similarity(features: Any, ids: NDArray[np.int64] | None = None) -> 
     whole = float(total @ total)
     value = min(max((whole - n) / (n * (n - 1)), -1.0), 1.0)
     without = (whole - 2 * x @ total + 1 - (n - 1)) / ((n - 1) * (n - 2))
-    return Pulls(value, own, jackknife_pulls(without), np.zeros(0), "ratio")
+    return Pulls(value, own, jackknife_pulls(without), np.zeros(0), "ratio", units, method="delete-one jackknife, all pairs")

@@ -4,22 +4,26 @@ An interval of a difference needs to know how the two numbers move together. Eac
 leave-outs or halves that are the same for every generator; subtracting them image by image, or half by half, pairs the
 candidate with its baseline and with the reference that both are held against.
 
-Source: Efron and Stein 1981 (Annals of Statistics 9) for the jackknife; Kott 2001 (J. Official Statistics 17) for groups left
-    out; Politis and Romano 1994 (Annals of Statistics 22) for halves without replacement.
-Formula: Pulls: with v_i the number without image i, c_i = (mean v - v_i) sqrt((n-1)/n); variance = sum c_i^2, of a difference
-    sum (c_i - b_i)^2 over ids, an id that one side lacks counting with its one pull, plus the same over reference images;
-    normal. Leave-outs: (G-1)/G sum (v_g - mean)^2 over G groups of ids, Student on G-1. Halves: the variance over R random
-    halves of both sets, Student on R-1, the error of a difference never less than one image in n.
+Source: Efron and Stein 1981 (Annals of Statistics 9) for the jackknife; Efron 1982 (SIAM) for its infinitesimal form; Politis and
+    Romano 1994 (Annals of Statistics 22) for halves without replacement.
+Formula: Pulls: with v_i the number without image i, c_i = (mean v - v_i) sqrt((n-1)/n), or the derivative by the weight of image i;
+    variance = sum c_i^2, of a difference sum (c_i - b_i)^2 over ids, an id that one side lacks counting with its one pull, plus
+    the same over reference images; normal. Where images have units, pulls are first added within a unit, and the interval is
+    Student on the units less one: see `audit.metrics.resampling`. Halves: the variance over R random halves of both sets,
+    dealt by unit, Student on R-1 or fewer units less one, the error of a difference never less than one image (unit) in n.
 Parity: 0 for a difference.
 Direction: that of the number itself.
 Blind to: what another training run would have given; the ids are resampled, the generators are not.
 Departures: p-values are two-sided and in step with the interval. A difference of exactly 0 has p = 1. Two sets of equal features
-    have a difference of 0 with an interval of no width under leave-outs and pulls: no image tells them apart.
+    have a difference of 0 with an interval of no width under pulls: no image tells them apart. A difference of Frechet distances has
+    their small-sample bias taken off and is about the populations; the two distances themselves are those of n images, so that the
+    difference is not theirs exactly. Two sides that both have units are paired by unit, otherwise by id.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +32,7 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from audit.errors import MetricError
 from audit.estimates import Estimate, Measurement, NotMeasured
 from audit.metrics.neighbours import density_interval, share_interval
+from audit.metrics.resampling import Codes, one_unit, unit_codes, unit_sums
 from audit.metrics.shares import check_level
 
 Floats = NDArray[np.float64]
@@ -35,21 +40,21 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Resampled:
-    """A number, and the same number in R resamplings shared by all generators.
+    """A number, and the same number on R random halves shared by all generators.
 
     Attributes:
         value: on all images.
-        again: (R,) on each resampling.
-        kind: "leave-outs" of groups of images, or random "halves".
+        again: (R,) on each half.
         n: images behind it.
         unit: as in :class:`audit.estimates.Estimate`.
+        units: independent units behind it, where they are fewer than images; None = each image is one.
     """
 
     value: float
     again: Floats
-    kind: Literal["leave-outs", "halves"]
     n: int
     unit: str
+    units: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +67,10 @@ class Pulls:
         own: (n,) their pulls.
         reference: (m,) pulls of the reference images; empty where there is no reference.
         unit: as in :class:`audit.estimates.Estimate`.
+        units: (n,) codes of what each generated image belongs to; None = each is independent.
+        reference_units: (m,) the same for the reference.
+        bias: small-sample bias, taken off differences only; None where there is none or it is not told.
+        lowest: what the number cannot fall below.
     """
 
     value: float
@@ -69,6 +78,11 @@ class Pulls:
     own: Floats
     reference: Floats
     unit: str
+    units: Codes | None = None
+    reference_units: Codes | None = None
+    bias: float | None = None
+    lowest: float = -math.inf
+    method: str = "delete-one jackknife"
 
     @property
     def n(self) -> int:
@@ -94,8 +108,8 @@ def estimate(found: Replicated, *, level: float = 0.95) -> Measurement:
         level: confidence level.
 
     Returns:
-        Distances of leave-outs: a Student interval cut at 0. Shares of halves: Clopper-Pearson at the size that has this
-        standard error. Ratios of halves: Student. Pulls: normal.
+        Shares of halves: Clopper-Pearson at the size that has this standard error. Ratios of halves: Student. Pulls: normal, or
+        Student over units. NotMeasured where all images are of one unit.
 
     Example:
         >>> pulls = Pulls(0.5, np.arange(4), np.array([0.1, -0.1, 0.1, -0.1]), np.zeros(0), "ratio")
@@ -106,16 +120,16 @@ def estimate(found: Replicated, *, level: float = 0.95) -> Measurement:
     if isinstance(found, NotMeasured):
         return found
     if isinstance(found, Pulls):
-        half = float(ndtri(0.5 + level / 2)) * _error(found)
-        return Estimate(found.value, found.value - half, found.value + half, found.n, level, found.unit, "delete-one jackknife, all pairs")
-    t = float(stdtrit(len(found.again) - 1, 0.5 + level / 2))
-    error = _spread(found.again, found.kind)
-    if found.kind == "leave-outs":
-        half = t * error
-        method = f"delete-a-group jackknife, {len(found.again)} groups"
-        return Estimate(found.value, max(found.value - half, 0.0), found.value + half, found.n, level, found.unit, method)
+        spread = _spread((found.own, found.units), (found.reference, found.reference_units))
+        if spread.units == 1:
+            return one_unit(found.n, found.unit)
+        half = _quantile(spread.units, level) * spread.error
+        low, high = max(found.value - half, found.lowest), found.value + half
+        return Estimate(found.value, low, high, found.n, level, found.unit, found.method + _over(spread.units))
+    t = _quantile(_least(len(found.again), found.units), level)
     interval = share_interval if found.unit == "share" else density_interval
-    return interval(found.value, error, found.n, t, level)
+    made = interval(found.value, float(found.again.std(ddof=1)), found.units or found.n, t, level)
+    return replace(made, n=found.n, method=made.method + _over(found.units))
 
 
 def difference(candidate: Replicated, baseline: Replicated, *, level: float = 0.95) -> Difference:
@@ -133,10 +147,10 @@ def difference(candidate: Replicated, baseline: Replicated, *, level: float = 0.
         MetricError: the two were not made under the same resamplings, or differ in kind or unit.
 
     Example:
-        >>> one, two = (Resampled(v, np.array([v, v + 0.1, v - 0.1]), "leave-outs", 30, "distance") for v in (2.0, 3.0))
+        >>> one, two = (Resampled(v, np.array([v, v + 0.1, v - 0.1]), 30, "ratio") for v in (2.0, 3.0))
         >>> found = difference(one, two)
-        >>> (found.difference.low, found.difference.high)
-        (-1.0, -1.0)
+        >>> round(found.difference.high, 2)
+        -0.86
     """
     check_level(level)
     for side, name in ((candidate, "candidate"), (baseline, "baseline")):
@@ -152,45 +166,84 @@ def difference(candidate: Replicated, baseline: Replicated, *, level: float = 0.
 def _pulled(candidate: Pulls, baseline: Pulls, level: float) -> Difference:
     if candidate.reference.shape != baseline.reference.shape or candidate.unit != baseline.unit:
         raise MetricError(f"{candidate.reference.size} and {baseline.reference.size} reference images; a difference needs the same ones")
-    ids = np.union1d(candidate.ids, baseline.ids)
-    moved = np.zeros(len(ids))
-    moved[np.searchsorted(ids, candidate.ids)] += candidate.own
-    moved[np.searchsorted(ids, baseline.ids)] -= baseline.own
-    error = math.sqrt(float((moved**2).sum() + ((candidate.reference - baseline.reference) ** 2).sum()))
-    value = candidate.value - baseline.value
-    half = float(ndtri(0.5 + level / 2)) * error
-    p = _p_value(value, error, lambda x: float(ndtr(x)))
     n = min(candidate.n, baseline.n)
-    return Difference(Estimate(value, value - half, value + half, n, level, candidate.unit, "delete-one jackknife on paired ids"), p)
-
-
-def _resampled(candidate: Resampled, baseline: Resampled, level: float) -> Difference:
-    if (candidate.kind, candidate.unit, len(candidate.again)) != (baseline.kind, baseline.unit, len(baseline.again)):
-        raise MetricError("candidate and baseline were resampled differently; make both with the same folds or halves")
-    moved = candidate.again - baseline.again
-    value, n, df = candidate.value - baseline.value, min(candidate.n, baseline.n), len(moved) - 1
-    error = _spread(moved, candidate.kind)
-    if candidate.kind == "halves":
-        error = max(error, 1 / n)  # equal in every half does not mean equal in images not drawn
-        method = f"Student interval of {len(moved)} random halves of paired ids and reference"
-    else:
-        method = f"delete-a-group jackknife on paired ids and reference, {len(moved)} groups"
-    half = float(stdtrit(df, 0.5 + level / 2)) * error
-    p = _p_value(value, error, lambda x: float(stdtr(df, x)))
+    spread = _spread(_paired(candidate, baseline), (candidate.reference - baseline.reference, candidate.reference_units))
+    if spread.units == 1:
+        return Difference(one_unit(n, candidate.unit), None)
+    value, method = candidate.value - baseline.value, f"{candidate.method} on paired {_pairing(candidate, baseline)}{_over(spread.units)}"
+    if candidate.bias is not None and baseline.bias is not None:
+        value -= candidate.bias - baseline.bias
+        method += ", small-sample bias taken off"
+    half = _quantile(spread.units, level) * spread.error
+    p = _p_value(value, spread.error, ndtr if spread.units is None else lambda x: stdtr(spread.units - 1, x))  # type: ignore[operator]
     return Difference(Estimate(value, value - half, value + half, n, level, candidate.unit, method), p)
 
 
-def _p_value(value: float, error: float, tail) -> float:  # noqa: ANN001 (a distribution function)
+def _paired(candidate: Pulls, baseline: Pulls) -> tuple[Floats, Codes | None]:
+    """Return candidate pulls less baseline pulls, an entry an image that either has, and the units of the entries."""
+    if candidate.units is not None and baseline.units is not None:
+        moved, units = np.concatenate([candidate.own, -baseline.own]), np.concatenate([candidate.units, baseline.units])
+        if all(len(np.unique(side.units)) == side.n for side in (candidate, baseline)):  # units of one image each are ids
+            return np.bincount(unit_codes(units), weights=moved), None
+        return moved, units
+    ids = np.union1d(candidate.ids, baseline.ids)
+    moved, units = np.zeros(len(ids)), -1 - ids  # an id that no unit holds is its own
+    for side, pulls in ((candidate, candidate.own), (baseline, -baseline.own)):
+        at = np.searchsorted(ids, side.ids)
+        moved[at] += pulls
+        if side.units is not None:
+            units[at] = side.units
+    return moved, None if candidate.units is None and baseline.units is None else units
+
+
+def _pairing(candidate: Pulls, baseline: Pulls) -> str:
+    return "ids" if candidate.units is None or baseline.units is None else "units"
+
+
+def _resampled(candidate: Resampled, baseline: Resampled, level: float) -> Difference:
+    if (candidate.unit, len(candidate.again)) != (baseline.unit, len(baseline.again)):
+        raise MetricError("candidate and baseline were resampled differently; make both with the same halves")
+    moved = candidate.again - baseline.again
+    value, n = candidate.value - baseline.value, min(candidate.n, baseline.n)
+    units = _least(candidate.units, baseline.units)
+    error = max(float(moved.std(ddof=1)), 1 / (units or n))  # equal in every half does not mean equal in images not drawn
+    draws = _least(len(moved), units)
+    method = f"Student interval of {len(moved)} random halves of paired ids and reference{_over(units)}"
+    half = _quantile(draws, level) * error
+    p = _p_value(value, error, lambda x: stdtr(draws - 1, x))  # type: ignore[operator]
+    return Difference(Estimate(value, value - half, value + half, n, level, candidate.unit, method), p)
+
+
+class _Spread(NamedTuple):
+    """A standard error, and the units it rests on; None = images."""
+
+    error: float
+    units: int | None
+
+
+def _spread(*sides: tuple[Floats, Codes | None]) -> _Spread:
+    total, units = 0.0, None
+    for pulls, codes in sides:
+        if len(pulls):
+            sums = unit_sums(pulls, codes)
+            total += float(np.square(sums).sum())
+            units = _least(units, len(sums) if codes is not None and len(sums) < len(pulls) else None)
+    return _Spread(math.sqrt(total), units)
+
+
+def _least(*counts: int | None) -> int | None:
+    return min((c for c in counts if c is not None), default=None)
+
+
+def _quantile(units: int | None, level: float) -> float:
+    return float(ndtri(0.5 + level / 2) if units is None else stdtrit(units - 1, 0.5 + level / 2))
+
+
+def _over(units: int | None) -> str:
+    return "" if units is None else f", over {units} units"
+
+
+def _p_value(value: float, error: float, tail: Callable[[float], float]) -> float:
     if value == 0:
         return 1.0
-    return 0.0 if error == 0 else min(1.0, 2 * tail(-abs(value) / error))
-
-
-def _error(pulls: Pulls) -> float:
-    return math.sqrt(float((pulls.own**2).sum() + (pulls.reference**2).sum()))
-
-
-def _spread(values: Floats, kind: str) -> float:
-    if kind == "halves":
-        return float(values.std(ddof=1))
-    return math.sqrt(float(((values - values.mean()) ** 2).sum()) * (len(values) - 1) / len(values))
+    return 0.0 if error == 0 else min(1.0, 2 * float(tail(-abs(value) / error)))

@@ -1,15 +1,15 @@
 """Quality of several generators against one reference, under resamplings they share: FID, KID and the neighbour metrics.
 
 The numbers are those of `audit.metrics.frechet`, `audit.metrics.kernel` and `audit.metrics.neighbours`; what is new is that the
-groups left out and the halves taken are given and not drawn, so that a candidate and its baseline see the same ones, and
+halves taken are given and not drawn, so that a candidate and its baseline see the same ones, and
 that sums within one set are made once for all the sets it is held against.
 
 Source: as the three modules named above.
-Formula: as there. Folds and halves: an image's fold is that of its id; a half is the same half for every generator.
+Formula: as there. Halves: the same half for every generator; images of one unit are all in a half or none of them is.
 Parity: as there.
 Direction: as there.
 Blind to: as there.
-Departures: a fold may be smaller by one image than another; its weight is the same.
+Departures: the bias of the Frechet distance is told from the first halves of those.
 """
 
 from typing import NamedTuple
@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.estimates import NotMeasured
-from audit.metrics.frechet import frechet_distance, without_groups, without_groups_short
+from audit.metrics.frechet_pulls import SPLITS, Cloud, cloud, frechet_pulls
 from audit.metrics.kernel import BLOCK, polynomial, sums_within
 from audit.metrics.nearest import Floats, Mask, pairs_within, squared_radii
 from audit.metrics.replicates import Pulls, Resampled
+from audit.metrics.resampling import Codes, unit_codes
 
 K_PR, K_DC = 3, 5
 """Neighbours that set the balls of precision and recall, and of density and coverage."""
@@ -35,20 +36,22 @@ class Set(NamedTuple):
     Attributes:
         features: (n, d).
         ids: (n,) their ids.
-        folds: (n,) the group of each image, 0..G-1.
+        cloud: the features as the Frechet distance wants them.
         keep: (R + 1, n) all images, then R halves.
         radii_pr: (R + 1, n) squared radius of each image's ball within each of those, for precision and recall.
         radii_dc: the same for density and coverage.
         within: (n,) sum of the kernel over the other images of the set.
+        units: (n,) codes of what each image belongs to; None = each is independent.
     """
 
     features: NDArray
     ids: NDArray[np.int64]
-    folds: NDArray[np.int64]
+    cloud: Cloud
     keep: Mask
     radii_pr: Floats
     radii_dc: Floats
     within: Floats
+    units: Codes | None = None
 
 
 class Neighbours(NamedTuple):
@@ -58,6 +61,7 @@ class Neighbours(NamedTuple):
         precision, recall, density, coverage: under the shared halves.
         reached: (R + 1, m) reference images whose ball holds a generated image.
         kept: (R + 1, m) reference images of each subset.
+        units: independent units of the set that has fewer, where they are fewer than its images; None = each image is one.
     """
 
     precision: Resampled
@@ -66,44 +70,48 @@ class Neighbours(NamedTuple):
     coverage: Resampled
     reached: Mask
     kept: Mask
+    units: int | None = None
 
 
-def prepare(features: NDArray, ids: NDArray[np.int64], folds: NDArray[np.int64], keep: Mask, *, block: int = 512) -> Set:
+def prepare(features: NDArray, ids: NDArray[np.int64], keep: Mask, *, units: Codes | None = None, block: int = 512) -> Set:
     """Return a set ready to be held against others.
 
     Args:
         features: (n, d) finite numbers; every half must hold more than :data:`K_DC` images.
         ids: (n,) increasing.
-        folds: (n,) 0..G-1.
-        keep: (R + 1, n) as in :class:`Set`.
+        keep: (R + 1, n) as in :class:`Set`, the halves dealt by unit.
+        units: (n,) codes of what each image belongs to; None = each is independent.
         block: images compared at a time.
     """
     radii_pr, radii_dc = squared_radii(features, (K_PR, K_DC), keep, block=block)
-    return Set(features, ids, folds, keep, radii_pr, radii_dc, sums_within(features))
+    return Set(features, ids, cloud(features, keep[1 : 1 + SPLITS]), keep, radii_pr, radii_dc, sums_within(features), units)
 
 
-def frechet_replicates(generated: Set | tuple, reference: Set | tuple, *, groups: int) -> Resampled | NotMeasured:
-    """Return the Frechet distance and its leave-outs: fold g of both sets is left out at a time.
+def frechet_replicates(generated: Cloud, reference: Cloud, ids: NDArray[np.int64], *, units: Codes | None = None,
+                       reference_units: Codes | None = None) -> Pulls | NotMeasured:  # fmt: skip
+    """Return the Frechet distance, its bias, and the pull of each image of both sets.
 
     Args:
-        generated: a :class:`Set`, or (features (n, d), folds (n,)).
-        reference: the same; equal n is the caller's business.
-        groups: number of folds.
+        generated: (n, d) images with their splits in halves.
+        reference: the same for the reference; equal n is the caller's business.
+        ids: (n,) ids of the generated images.
+        units: (n,) what they belong to; None = each is independent.
+        reference_units: (m,) the same for the reference.
 
     Returns:
-        NotMeasured where there are fewer than two images a fold.
+        NotMeasured below four images in a set, of which halves have no covariance.
     """
-    (gen, gen_folds), (ref, ref_folds) = (_folded(side) for side in (generated, reference))
-    n = min(len(gen), len(ref))
-    if n < 2 * groups:
-        return NotMeasured(f"{n} images are too few for an interval over {groups} groups", n, "distance")
-    deal = [[np.flatnonzero(folds == g) for g in range(groups)] for folds in (gen_folds, ref_folds)]
-    make = without_groups if n > gen.shape[1] else without_groups_short
-    return Resampled(frechet_distance(gen, ref), make(gen, ref, deal), "leave-outs", n, "distance")  # type: ignore[arg-type]
+    n = min(len(generated.features), len(reference.features))
+    if n < 4:
+        return NotMeasured(f"{n} images in a set; four are needed", n, "distance")
+    found = frechet_pulls(generated, reference)
+    return Pulls(found.value, ids, found.generated, found.reference, "distance", units, reference_units, found.bias, 0.0,
+                 method="infinitesimal jackknife")  # fmt: skip
 
 
 def kernel_pulls(generated: NDArray, reference: NDArray, ids: NDArray[np.int64], *, within: Floats | None = None,
-                 within_reference: Floats | None = None) -> Pulls | NotMeasured:  # fmt: skip
+                 within_reference: Floats | None = None, units: Codes | None = None,
+                 reference_units: Codes | None = None) -> Pulls | NotMeasured:  # fmt: skip
     """Return the kernel distance over all pairs and the pull of each image of both sets.
 
     Args:
@@ -112,6 +120,8 @@ def kernel_pulls(generated: NDArray, reference: NDArray, ids: NDArray[np.int64],
         ids: (n,) ids of the generated images.
         within: (n,) kernel sums within the generated set; None = make them.
         within_reference: (m,) the same for the reference.
+        units: (n,) what the generated images belong to; None = each is independent.
+        reference_units: (m,) the same for the reference.
 
     Returns:
         NotMeasured below three images in a set.
@@ -126,7 +136,8 @@ def kernel_pulls(generated: NDArray, reference: NDArray, ids: NDArray[np.int64],
     value = own.sum() / (n * (n - 1)) + other.sum() / (m * (m - 1)) - 2 * across / (n * m)
     without_gen = (own.sum() - 2 * own) / ((n - 1) * (n - 2)) - 2 * (across - to_ref) / ((n - 1) * m)
     without_ref = (other.sum() - 2 * other) / ((m - 1) * (m - 2)) - 2 * (across - to_gen) / ((m - 1) * n)
-    return Pulls(float(value), ids, jackknife_pulls(without_gen), jackknife_pulls(without_ref), "distance")
+    return Pulls(float(value), ids, jackknife_pulls(without_gen), jackknife_pulls(without_ref), "distance", units, reference_units,
+                 method="delete-one jackknife, all pairs")  # fmt: skip
 
 
 def jackknife_pulls(without: Floats) -> Floats:
@@ -153,8 +164,9 @@ def neighbour_replicates(generated: Set, reference: Set, *, block: int = 512) ->
     size_gen, size_ref = generated.keep.sum(axis=1), reference.keep.sum(axis=1)
     precision = (in_reference & generated.keep).sum(axis=1) / size_gen
     recall = (in_generated & reference.keep).sum(axis=1) / size_ref
+    units = _fewest(generated, reference)
     numbers = (
-        Resampled(float(v[0]), v[1:], "halves", size, unit)
+        Resampled(float(v[0]), v[1:], size, unit, units)
         for v, size, unit in (
             (precision, n, "share"),
             (recall, m, "share"),
@@ -162,7 +174,7 @@ def neighbour_replicates(generated: Set, reference: Set, *, block: int = 512) ->
             (reached.sum(axis=1) / size_ref, m, "share"),
         )
     )
-    return Neighbours(*numbers, reached, reference.keep)
+    return Neighbours(*numbers, reached, reference.keep, units)
 
 
 def _sums_across(generated: NDArray, reference: NDArray) -> tuple[Floats, Floats]:
@@ -175,5 +187,7 @@ def _sums_across(generated: NDArray, reference: NDArray) -> tuple[Floats, Floats
     return to_ref, to_gen
 
 
-def _folded(side: Set | tuple) -> tuple[NDArray, NDArray[np.int64]]:
-    return (side.features, side.folds) if isinstance(side, Set) else side
+def _fewest(*sides: Set) -> int | None:
+    """Return the smaller number of units of sets that have fewer units than images; None where each image is one."""
+    counts = [int(unit_codes(side.units).max()) + 1 for side in sides if side.units is not None]
+    return min((c for c in counts if c < min(len(side.ids) for side in sides)), default=None)

@@ -1,16 +1,21 @@
 """Shares of images per class, with intervals that hold for all classes of an attribute at once.
 
-Source: Clopper and Pearson 1934 (Biometrika 26) with Bonferroni's inequality; Goodman 1965 (Technometrics 7).
+Source: Clopper and Pearson 1934 (Biometrika 26) with Bonferroni's inequality; Goodman 1965 (Technometrics 7); Sison and Glaz
+    1995 (JASA 90, 366-369) with the interval of May and Johnson 2000 (J. Statistical Software 5(6)).
 Formula: for class k with count c of n, the box is [Beta(a/2; c, n-c+1), Beta(1-a/2; c+1, n-c)] with a = (1-level)/K;
     Goodman: [A + 2c -/+ sqrt(A (A + 4c(n-c)/n))] / (2(n+A)) with A the (1-a) quantile of chi-squared on 1 degree.
+    Sison-Glaz: [c - w, c + w + 2g] / n, w the greatest whole number with P(all counts within w of c) < level, that
+    probability by truncated Poisson variables and an Edgeworth series, g the part of a step that is missing.
+    Images that are not independent: counts and n are divided by the design effect.
 Parity: every share equals its target, 1/K unless another is asked for.
 Direction: towards the target.
 Blind to: the classifier's own errors (see `audit.metrics.correction`) and images whose class could not be read.
 Departures: two classes are one comparison, not two, because their shares add to 1; K=2 therefore uses a = 1-level.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +24,18 @@ from scipy.special import betaincinv, ndtri
 from audit.errors import MetricError
 from audit.estimates import Estimate, NotMeasured
 from audit.metrics.features import MISSING, as_array, as_labels
+from audit.metrics.sison_glaz import sison_glaz
 
-BoxMethod = Literal["bonferroni-clopper-pearson", "goodman"]
+BoxMethod = Literal["bonferroni-clopper-pearson", "goodman", "sison-glaz"]
+
+_WORDS = {"bonferroni-clopper-pearson": "Bonferroni Clopper-Pearson", "goodman": "Goodman", "sison-glaz": "Sison-Glaz"}
+
+
+class Spread(NamedTuple):
+    """Shares as estimated, before they were moved onto the simplex, and their covariance as a function of the true shares."""
+
+    plain: NDArray[np.float64]
+    covariance: Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +49,7 @@ class ShareBox:
         n: images behind the shares.
         level: simultaneous confidence level.
         method: how the intervals were made.
+        spread: how the shares scatter, for the interval of their distance from a target; None = the box is all that is known.
     """
 
     value: NDArray[np.float64]
@@ -42,6 +58,7 @@ class ShareBox:
     n: int
     level: float
     method: str
+    spread: "Spread | None" = None
 
     def __post_init__(self) -> None:
         """Refuse what no set of shares can be."""
@@ -90,22 +107,23 @@ def class_counts(labels: Any, k: int) -> NDArray[np.int64]:
     return np.bincount(array[array != MISSING], minlength=k).astype(np.int64)
 
 
-def share_box(
-    counts: Any, *, level: float = 0.95, method: BoxMethod = "bonferroni-clopper-pearson"
-) -> ShareBox | NotMeasured:
+def share_box(counts: Any, *, level: float = 0.95, method: BoxMethod = "bonferroni-clopper-pearson",
+              design_effect: float = 1.0) -> ShareBox | NotMeasured:  # fmt: skip
     """Return class shares with simultaneous intervals.
 
     Args:
         counts: (K,) whole numbers >= 0, K >= 2.
         level: simultaneous confidence level, in (0, 1).
         method: "bonferroni-clopper-pearson" never covers less than ``level``; "goodman" is a little narrower and
-            covers about ``level`` on average, less for very rare classes.
+            covers about ``level`` on average, less for very rare classes; "sison-glaz" is narrowest for shares of like size,
+            and covers less than ``level`` where one class is rare.
+        design_effect: images counted for each independent one, 1 or more; see `audit.metrics.resampling`.
 
     Returns:
         The box, or NotMeasured where no image was counted.
 
     Raises:
-        MetricError: counts, level or method are not as above.
+        MetricError: counts, level, method or design effect are not as above.
 
     Example:
         >>> box = share_box([30, 70])
@@ -114,15 +132,32 @@ def share_box(
     """
     c = as_counts(counts)
     check_level(level)
-    if method not in ("bonferroni-clopper-pearson", "goodman"):
-        raise MetricError(f"no interval method {method!r}; choose bonferroni-clopper-pearson or goodman")
+    if method not in _WORDS:
+        raise MetricError(f"no interval method {method!r}; choose {', '.join(_WORDS)}")
+    if not 1 <= design_effect < np.inf:
+        raise MetricError(f"a design effect is 1 or more, got {design_effect}")
     n = int(c.sum())
     if n == 0:
         return NotMeasured("no image was counted")
+    value, (kept, worth) = c / n, (c / design_effect, n / design_effect)
     alpha = (1 - level) / comparisons(c.size)
-    low, high = _clopper_pearson(c, n, alpha) if method != "goodman" else _goodman(c, n, alpha)
-    words = "Bonferroni Clopper-Pearson" if method != "goodman" else "Goodman"
-    return ShareBox(c / n, low, high, n, level, f"{words}, simultaneous over {c.size} classes")
+    if method == "sison-glaz":
+        low, high = sison_glaz(np.round(kept).astype(np.int64), level)
+        low, high = np.minimum(low, value), np.maximum(high, value)
+    else:
+        low, high = _clopper_pearson(kept, worth, alpha) if method != "goodman" else _goodman(kept, worth, alpha)
+    words = f"{_WORDS[method]}, simultaneous over {c.size} classes" + said_of_design(design_effect)
+    return ShareBox(value, low, high, n, level, words, Spread(value, _multinomial(worth)))
+
+
+def said_of_design(design_effect: float) -> str:
+    """Return what a method says of images that are not independent: nothing where they are."""
+    return "" if design_effect == 1 else f", {design_effect:.3g} images counted as one"
+
+
+def _multinomial(n: float) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    worth = n / (1 + 4 / n)  # skewness of few images, as by adding four (Agresti and Coull 1998)
+    return lambda p: (np.diag(p) - np.outer(p, p)) / worth
 
 
 def proportion(successes: int, n: int, level: float = 0.95) -> Estimate | NotMeasured:
@@ -181,13 +216,14 @@ def comparisons(k: int) -> int:
     return 1 if k == 2 else k
 
 
-def _clopper_pearson(c: NDArray, n: int, alpha: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    low = np.where(c > 0, betaincinv(np.maximum(c, 1), n - c + 1, alpha / 2), 0.0)
-    high = np.where(c < n, betaincinv(c + 1, np.maximum(n - c, 1), 1 - alpha / 2), 1.0)
+def _clopper_pearson(c: NDArray, n: float, alpha: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    rest = n - c
+    low = np.where(c > 0, betaincinv(np.where(c > 0, c, 1), rest + 1, alpha / 2), 0.0)
+    high = np.where(rest > 1e-9, betaincinv(c + 1, np.where(rest > 1e-9, rest, 1), 1 - alpha / 2), 1.0)
     return low, high
 
 
-def _goodman(c: NDArray, n: int, alpha: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _goodman(c: NDArray, n: float, alpha: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     a = ndtri(1 - alpha / 2) ** 2  # the quantile of chi-squared on 1 degree of freedom
     half = np.sqrt(a * (a + 4 * c * (n - c) / n))
     return np.clip((a + 2 * c - half) / (2 * (n + a)), 0, 1), np.clip((a + 2 * c + half) / (2 * (n + a)), 0, 1)

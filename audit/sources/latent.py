@@ -29,17 +29,20 @@ class LatentSource:
         latents: replaces the prior: seeds (n,) -> z (n, z_dim). Samplers come in here.
         caveats: sentences for the report.
         method: what a mitigation says about itself (plain values for JSON), None for a generator as it is.
+        units: seeds (n,) -> (n,) whole numbers for the record column "unit": images of one number share a latent and are one
+            picture; negative = its own latent. None where each latent is drawn anew.
     """
 
     count = None
 
     def __init__(self, name: str, module: nn.Module, *, z_dim: int, digest: str, prior: Prior = "normal", device: str = "cpu",
                  call: dict | None = None, latents: Callable[[np.ndarray], np.ndarray] | None = None,
-                 caveats: tuple[str, ...] = (), method: dict | None = None) -> None:  # fmt: skip
+                 caveats: tuple[str, ...] = (), method: dict | None = None,
+                 units: Callable[[np.ndarray], np.ndarray] | None = None) -> None:  # fmt: skip
         self.name, self.digest, self.caveats, self.method = name, digest, caveats, method
         self.module = module.eval().to(device)
         self.z_dim, self.prior, self.device, self.call = z_dim, prior, device, call or {}
-        self._latents = latents
+        self._latents, self._units = latents, units
 
     def latents(self, seeds: np.ndarray) -> np.ndarray:
         """Return (n, z_dim) latents: bit-equal for a seed whatever the batch."""
@@ -50,7 +53,7 @@ class LatentSource:
         return uniforms(seeds, "z", self.z_dim) * 2 - 1
 
     def choosing(self, latents: Callable[[np.ndarray], np.ndarray], *, digest: str, caveats: tuple[str, ...] = (),
-                 method: dict | None = None) -> "LatentSource":  # fmt: skip
+                 method: dict | None = None, units: Callable[[np.ndarray], np.ndarray] | None = None) -> "LatentSource":  # fmt: skip
         """Return the same generator with another choice of latents; what a sampler gives back.
 
         Args:
@@ -58,9 +61,10 @@ class LatentSource:
             digest: changes with the generator and with the choice.
             caveats: further sentences for the report.
             method: what the sampler says about itself.
+            units: which images share a latent, as in :class:`LatentSource`.
         """
         return LatentSource(self.name, self.module, z_dim=self.z_dim, prior=self.prior, digest=digest, device=self.device, call=self.call,
-                            latents=latents, caveats=(*self.caveats, *caveats), method=method)  # fmt: skip
+                            latents=latents, caveats=(*self.caveats, *caveats), method=method, units=units)  # fmt: skip
 
     def draw(self, ids: np.ndarray, seeds: np.ndarray) -> Batch:
         z = torch.from_numpy(self.latents(seeds)).float().to(self.device)
@@ -68,7 +72,8 @@ class LatentSource:
             images = self.module(z, **self.call)
         pixels, finite = _to_pixels(images, self.name)
         status = [OK if good else "not finite" for good in finite]
-        return Batch(ids, seeds, list(pixels.cpu()), status)
+        columns = {} if self._units is None else {"unit": np.asarray(self._units(seeds), dtype=np.int64)}
+        return Batch(ids, seeds, list(pixels.cpu()), status, columns)
 
 
 def _to_pixels(images: Tensor, name: str) -> tuple[Tensor, list[bool]]:

@@ -55,8 +55,8 @@ def method_report(source: LatentSource, bank: Bank, w: np.ndarray, *, top_k: int
         caveats.append("the norm of z changes the image and its normal prior was not divided out, as in the released code: images are not "
                        "uniform on the manifold (option prior: divide)")  # fmt: skip
     if says.ess < 0.1 * len(s):
-        caveats.append(f"the effective sample size is {says.ess:.0f} of {len(s)} latents: images repeat, and intervals that take them for "
-                       "independent are too narrow")  # fmt: skip
+        caveats.append(f"the effective sample size is {says.ess:.0f} of {len(s)} latents: images repeat, and intervals of quality rest on "
+                       "different latents and not on images")  # fmt: skip
     return MethodReport(
         method="magnet", title="MaGNET", paper="Humayun, Balestriero, Baraniuk 2022, arXiv 2110.08009",
         sentence="Draws latents in proportion to the volume they open in image space, so that images are spread evenly over what the "

@@ -72,17 +72,22 @@ def sampler(source: ImageSource, *, bank: str | None = None, latents: int | None
     seeds = found.seeds
 
     def choose(image_seeds: np.ndarray) -> np.ndarray:
-        mix, place = uniforms(image_seeds, "magnet", 2).T
-        chosen = np.where(mix < share, seeds[resample(w, place)], np.asarray(image_seeds, dtype=np.uint64))
+        at = rows(image_seeds)
+        chosen = np.where(at >= 0, seeds[at], np.asarray(image_seeds, dtype=np.uint64))
         mixed = np.empty((len(chosen), source.z_dim))
-        for part, given in ((mix < share, chosen), (mix >= share, image_seeds)):
+        for part, given in ((at >= 0, chosen), (at < 0, image_seeds)):
             if part.any():
                 mixed[part] = source.latents(given[part])
         return mixed
 
+    def rows(image_seeds: np.ndarray) -> np.ndarray:
+        """Return (n,) rows of the bank, -1 for an image that keeps its own latent."""
+        mix, place = uniforms(image_seeds, "magnet", 2).T
+        return np.where(mix < share, resample(w, place), -1)
+
     report = method_report(source, found, w, top_k=top_k, rho=rho, share=share, prior=prior)
-    made_of = digest([source.digest, "magnet", found.digest, top_k, rho, share, prior])
-    return source.choosing(choose, digest=made_of, caveats=tuple(report.caveats), method=report.as_dict())
+    made_of = digest([source.digest, "magnet", found.digest, top_k, rho, share, prior, "unit"])  # records without units are not continued
+    return source.choosing(choose, digest=made_of, caveats=tuple(report.caveats), method=report.as_dict(), units=rows)
 
 
 def _bank(source: LatentSource, given: str | None, latents: int | None, projection: int | None, seed: int | None) -> Bank:

@@ -1,12 +1,16 @@
 """Quality and groups of planted runs: each distance once, equal n, a group never drawn, what is too few."""
 
+import re
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from audit import metrics
 from audit.group_quality import LEAST_OF_GROUP, UNREAD, GroupQuality
 from audit.measure import measure
 from audit.metrics import shared
+from audit.paired_quality import quality_rows
 from audit.quality import HALVES, Quality
 
 
@@ -66,7 +70,7 @@ def test_directions_and_protocols_come_with_the_numbers(rows):
 def test_measures_agree_with_the_plain_metrics(rows, large):
     run, _ = large
     sides = [run.features(name, "encoder") for name in ("base", "reference-balanced")]
-    assert rows["base", "fid", None, "reference:balanced"].value == metrics.frechet_distance(*sides)
+    assert rows["base", "fid", None, "reference:balanced"].value == pytest.approx(metrics.frechet_distance(*sides), rel=1e-9)
     assert rows["base", "coverage", None, "reference:balanced"].value == metrics.density_coverage(*sides).coverage
 
 
@@ -85,13 +89,12 @@ def test_each_generator_meets_each_reference_once(large, monkeypatch):
 
 def test_halves_are_the_same_for_all_and_hold_half_of_each(large):
     quality = quality_of(*large)
-    keep = quality._halves(301, "generated")
+    keep = quality.halves(np.arange(301), "generated")
     assert keep.shape == (HALVES + 1, 301)
     assert keep.sum(axis=1).tolist() == [301] + [150] * HALVES
     assert len({row.tobytes() for row in keep}) == HALVES + 1
-    assert (quality._halves(301, "generated") == keep).all()
-    assert not (quality._halves(301, "reference") == keep).all()
-    assert np.bincount(quality.folds(np.arange(900), "generated", 20)).tolist() == [45] * 20
+    assert (quality.halves(np.arange(301), "generated") == keep).all()
+    assert not (quality.halves(np.arange(301), "reference") == keep).all()
 
 
 def test_the_same_random_numbers_give_the_same_rows(large):
@@ -132,3 +135,53 @@ def test_images_without_features_are_left_out(planted):
     found = {(m.metric, m.group): m for m in rows_of(run, spec)}
     assert found["fid", "reference:balanced"].n == 79
     assert found["identity_similarity", None].reason == "0 images of this group; 3 are needed"
+
+
+def with_units(run, name, units):
+    """Write a generator again, its record naming what each image belongs to."""
+    features = {role: run.features(name, role) for role in ("encoder", "identity")}
+    run.write_shard(name, 0, run.frame(name).assign(unit=units), features, {})
+
+
+def test_images_of_a_unit_are_in_a_half_together(planted):
+    run, spec = planted(n=60, base=(0.6, 1.0, 0.0))
+    with_units(run, "base", np.where(np.arange(60) < 40, np.arange(60) // 4, -1))
+    quality = quality_of(run, spec)
+    units = quality.units("base", np.arange(60))
+    assert len(set(units.tolist())) == 30 and (units[40:] == -1 - np.arange(40, 60)).all()
+    keep = quality.halves(np.arange(60), "generated", units)[1:]
+    assert (keep[:, :40].reshape(HALVES, 10, 4) == keep[:, :40:4, None]).all()
+    assert keep.sum(axis=1).min() >= 28 and keep.sum(axis=1).max() <= 32
+    assert len({row.tobytes() for row in keep}) > HALVES / 2
+
+
+def test_intervals_rest_on_units_and_say_so(planted):
+    run, spec = planted(n=80, base=(0.6, 1.0, 0.0), made=(0.5, 1.0, 0.0))
+    before = {m.metric: m for m in rows_of(run, spec) if m.generator == "made" and m.group == "reference:balanced"}
+    with_units(run, "made", [f"prompt {i // 8}" for i in range(80)])
+    after = {m.metric: m for m in rows_of(run, spec) if m.generator == "made" and m.group == "reference:balanced"}
+    for metric in ("fid", "coverage"):
+        assert after[metric].value == before[metric].value and after[metric].n == 80
+        assert after[metric].method == before[metric].method + ", over 10 units"
+    quality = quality_of(run, spec)
+    rows = {r["metric"]: r for r in quality_rows(quality, GroupQuality(quality), spec, "made", "base") if r["method"]}
+    for metric in ("fid", "kid", "precision", "recall", "density", "coverage", "group_coverage", "identity_similarity"):
+        assert re.search(r", over (9|10) units", rows[metric]["method"]), metric  # a group may hold no image of a prompt
+    assert quality.paired_units("made", "base") == {"made": "made", "base": "made"}
+
+
+def test_units_that_read_alike_are_one_whatever_their_column_holds(planted):
+    run, spec = planted(n=40, base=(0.6, 1.0, 0.0), made=(0.5, 1.0, 0.0))
+    with_units(run, "base", np.arange(40) // 2)
+    with_units(run, "made", pd.Series(np.arange(40) // 2, dtype=float).where(np.arange(40) > 1))
+    quality = quality_of(run, spec)
+    one, two = (quality.units(name, np.arange(40)) for name in ("base", "made"))
+    assert (one[2:] == two[2:]).all() and two[:2].tolist() == [-1, -2]
+
+
+@pytest.mark.parametrize(("units", "said"), [(np.zeros(40), "all 40 images are of one unit; an interval needs two units or more"),
+                                             (np.maximum(np.arange(40) - 30, 0), "31 of 40 images are of one unit; an interval needs 12 of others")])  # fmt: skip
+def test_one_unit_is_not_measured_and_says_so(planted, units, said):
+    run, spec = planted(n=40, base=(0.6, 1.0, 0.0))
+    with_units(run, "base", units)
+    assert {m.reason for m in rows_of(run, spec) if m.metric in ("fid", "coverage")} == {said}

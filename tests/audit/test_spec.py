@@ -36,7 +36,7 @@ def test_a_good_spec_loads_with_its_defaults(written):
     ("version: 1", "version: 1\nsampels: 5", ["line 2", "unknown key 'sampels'", "did you mean 'samples'"]),
     ("version: 1", "version: 1\nattributes: [gendre]", ["'gendre' is not an attribute"]),
     ("compare_to: a", "compare_to: aa", ["there is no generator 'aa'", "did you mean 'a'"]),
-    ("at_most: 0.1}", "at_most: 0.1, at_least: 0.05}", ["exactly one of at_most and at_least"]),
+    ("at_most: 0.1}", "at_most: 0.1, at_least: 0.05}", ["exactly one of at_most, at_least, between, not_worse_than; found at_most and at_least"]),
     ("at_most: 0.1}", "atmost: 0.1}", ["line 7", "did you mean 'at_most'"]),
     ("  a: {", "  a/b: {", ["becomes a folder"]),
     ("name: tiny", "title: tiny", ["'name' is missing"]),

@@ -189,3 +189,10 @@ def test_the_source_and_the_classifier_must_be_able_to(source):
         sampler(CallableSource("drawn", "audit.portraits:draw"))
     with pytest.raises(InstrumentError, match="no attribute 'hats'"):
         sampler(source, attribute="hats")
+
+
+def test_images_of_one_pool_image_are_of_one_unit(source):
+    made, seeds = resampling(source, Reader(), pool=40), image_seeds(1, np.arange(200))
+    units, latents = made.draw(np.arange(200), seeds).columns["unit"], made.latents(seeds)
+    assert units.min() >= 0 and units.max() < 40
+    assert len({(u, row.tobytes()) for u, row in zip(units.tolist(), latents, strict=True)}) == len(set(units.tolist())) > 10

@@ -45,8 +45,18 @@ def test_cases_are_named_by_limit_and_generator(suite):
 def test_elements_follow_the_order_of_the_schema(suite):
     assert [child.tag for child in suite] == ["properties", "testcase", "testcase", "testcase"]
     assert [[child.tag for child in case] for case in suite.findall("testcase")] == [
-        ["failure", "system-out"], ["system-out"], ["skipped", "system-out"],
+        ["properties", "failure", "system-out"], ["properties", "system-out"], ["properties", "skipped", "system-out"],
     ]  # fmt: skip
+
+
+def test_each_case_carries_its_numbers_as_properties(example):
+    example["verdicts"][2] |= {"p_adjusted": 0.25, "n": 2000, "images_to_decide": 12_400}
+    case = ElementTree.fromstring(render(example).encode()).findall(".//testcase")[2]
+    told = {p.get("name"): p.get("value") for p in case.iter("property")}
+    wanted = {"metric": "fairness_discrepancy", "attribute": "gender", "value": "0.09", "low": "0.06", "high": "0.12", "outcome": "undecided",
+              "p_adjusted": "0.25", "n": "2000", "images_to_decide": "12400", "generator": "self_conditioned", "bound": "0.1"}  # fmt: skip
+    assert told == wanted | {"low": str(example["verdicts"][2]["low"]), "high": str(example["verdicts"][2]["high"])}
+    assert "about 12,400 images would decide it" in case.find("skipped").get("message")
 
 
 def test_a_limit_on_what_was_not_measured_is_skipped_with_the_reason(example):

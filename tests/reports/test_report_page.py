@@ -209,7 +209,7 @@ def test_no_sentence_of_the_reports_promises_too_much():
 def test_every_figure_and_image_has_a_text_alternative(run_dir, small):
     outline = Outline(render(small, run_dir=run_dir))
     pictures = [a for a in outline.all("svg") if a.get("aria-hidden") != "true"]
-    assert len(pictures) == 7 and all(a.get("aria-labelledby") or a.get("aria-label") for a in pictures)
+    assert len(pictures) == 7 + 3 and all(a.get("aria-labelledby") or a.get("aria-label") for a in pictures)
     images = outline.all("img")
     assert images and all(a["alt"].startswith("Image ") for a in images)
 

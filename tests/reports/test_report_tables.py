@@ -64,7 +64,9 @@ def test_the_headline_has_each_generator_with_its_intervals_aligned(example):
     assert " ".join(lines[0].split()) == heads
     assert lines[2].split() == ["StyleGAN2", "2,000", "0.423", "0.499", "0.407", "0.135", "11.20", "0.740", "0.520"]
     assert lines[3].split()[0] == "0.393\u20130.453"
-    assert lines[-1].endswith("quality against the balanced reference")
+    assert lines[-4].endswith("quality against the balanced reference")
+    assert lines[-3] == "3 limits: 1 broken, 1 undecided and 1 held."
+    assert lines[-2] == "  broken: fairness_discrepancy of gender at most 0.10 [stylegan2]: 0.420 (0.390 to 0.450)"
     column = {lines[0].index("FD gender") + 9, lines[2].index("0.423") + 5, lines[3].index("0.393") + 11}
     assert len(column) == 1 and max(map(len, lines)) < 125
 

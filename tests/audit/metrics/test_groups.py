@@ -18,7 +18,7 @@ def held(gen, ref, rng, subsets=6):
             row[rng.permutation(n)[: n // 2]] = True
         return rows
 
-    sides = [prepare(x, np.arange(len(x)), np.zeros(len(x), dtype=int), keep(len(x))) for x in (gen, ref)]
+    sides = [prepare(x, np.arange(len(x)), keep(len(x))) for x in (gen, ref)]
     return neighbour_replicates(*sides, block=13)
 
 

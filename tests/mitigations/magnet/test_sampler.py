@@ -168,3 +168,15 @@ def test_a_bank_of_another_generator_or_half_a_bank_is_refused(source, stylegan2
     type(bank)(**{**vars(bank), "singular_values": bank.singular_values[:7]}).write(Path(path))
     with pytest.raises(SourceError, match="unfinished \\(7 of 40 latents\\)"):
         sampler(source, bank=path)
+
+
+def test_images_of_one_latent_of_the_bank_are_of_one_unit(source, path, seeds):
+    made = sampler(source, bank=path, top_k=4, share=0.6)
+    units = made.draw(np.arange(200), seeds).columns["unit"]
+    latents = made.latents(seeds)
+    assert units.dtype == np.int64 and units.min() == -1 and units.max() < 40
+    assert np.array_equal(units < 0, (latents == source.latents(seeds)).all(axis=1))
+    of_bank = latents[units >= 0]
+    assert len(_rows(of_bank)) == len(set(units[units >= 0].tolist())) < len(of_bank)
+    assert np.array_equal(made.draw(np.arange(7), seeds[3:10]).columns["unit"], units[3:10])
+    assert "unit" not in source.draw(np.arange(7), seeds[:7]).columns
