@@ -179,7 +179,8 @@ def _carry_out(spec: Spec, out: Path, device: str, command: str) -> Result:
             comparisons = compare_pairs(store, spec, calibration=calibration, second_calibration=calibrations["second_rater"],
                                         quality=quality, groups=groups)  # fmt: skip
             tables = _tables(spec, calibration)
-            verdicts = judge(measures, spec.limits, comparisons, level=spec.level, readings=readings_of(measures, tables))
+            readings = readings_of(measures, tables) if walk is None else None  # plans are for looking once
+            verdicts = judge(measures, spec.limits, comparisons, level=spec.level, readings=readings)
             facts = provenance(seed=spec.seed, spec_digest=digest(spec.model_dump(mode="json")), device=device, command=command)
             facts["weights"] = [_weight(i) for i in instruments]
             facts["caveats"] = _caveats(instruments, calibration)
@@ -218,11 +219,8 @@ def _walk(spec: Spec, store: "Run", sources: dict, instruments: list, calibratio
     """Draw until every limit is decided, or the budget is spent."""
     from audit.engines.local import collect_all
     from audit.measure import measure_shares
-    from audit.result import readings_of
     from audit.sequential import collect_until_decided, drawing_spec, look_marks, paths_of
     from audit.verdicts import judge
-
-    tables = _tables(spec, calibration)
 
     def draw(images: int) -> None:
         for name, source in sources.items():
@@ -235,7 +233,7 @@ def _walk(spec: Spec, store: "Run", sources: dict, instruments: list, calibratio
         images = max(int(path[-1].sum()) for path in seen.values())
         measures = measure_shares(store, spec, images=images, looks=look_marks(images, spec.shard), calibration=calibration,
                                   training=_training(spec))  # fmt: skip
-        return judge(measures, spec.limits, level=spec.level, readings=readings_of(measures, tables))
+        return judge(measures, spec.limits, level=spec.level)
 
     return collect_until_decided(spec, draw=draw, paths=paths, judge=verdicts)
 

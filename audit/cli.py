@@ -15,6 +15,7 @@ import yaml
 from audit.errors import GenbiasError, SpecError
 from audit.labelled.commands import calibrate, labels
 from audit.provenance import own_version
+from audit.studies.command import selfcheck
 
 
 class Verbs(click.Group):
@@ -59,6 +60,7 @@ def main() -> None:
 
 main.add_command(calibrate)
 main.add_command(labels)
+main.add_command(selfcheck)
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 _out = click.option("--out", type=click.Path(path_type=Path), help="Run directory; default runs/NAME.")

@@ -48,7 +48,7 @@ def labels(frame: pd.DataFrame, attribute: str, *, role: str | None = None) -> n
 def probabilities(frame: pd.DataFrame, attribute: str) -> np.ndarray:
     """Return (n, K) probabilities of one attribute as its first role gave them, a row of NaN where an image was not read."""
     role = role_of(frame.columns, attribute)
-    said = frame[[f"{role}:{attribute}:{c}" for c in ATTRIBUTES[attribute].classes]].to_numpy(dtype=np.float64)
+    said = frame[[f"{role}:{attribute}:{c}" for c in ATTRIBUTES[attribute].classes]].to_numpy(dtype=np.float64, copy=True)
     said[np.isnan(said).any(axis=1)] = np.nan
     return said
 

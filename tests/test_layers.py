@@ -23,7 +23,7 @@ LAYERS = [
     {"audit.measure", "audit.paired_quality"},
     {"audit.comparisons", "audit.plan"},
     {"audit.engines"},
-    {"audit.audits", "audit.studies"},
+    {"audit.audits"},
     {"audit.cli", "audit.__main__", "audit", "audit.pytest_plugin", "audit.limit_files"},
 ]  # fmt: skip
 """From the bottom up. A module may import its own layer and those below."""

@@ -45,3 +45,11 @@ def test_the_same_random_numbers_give_the_same_interval():
     runs = [np.arange(9.0), np.arange(5.0)]
     first, again, other = (hierarchical_bootstrap(runs, rng=np.random.default_rng(s), resamples=50) for s in (1, 1, 2))
     assert first == again != other
+
+
+def test_runs_without_images_luck_have_the_interval_of_their_numbers():
+    values = np.array([0.2, 0.5, 0.3, 0.6])  # every image of a run says the same, so only runs differ
+    found = hierarchical_bootstrap([np.full(5, v) for v in values], rng=np.random.default_rng(3), resamples=4000)
+    known = between_runs(values)
+    assert found.value == pytest.approx(known.value)
+    assert found.high - found.value == pytest.approx(known.high - known.value, rel=0.05)
