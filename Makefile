@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-slow test-assets lint table clean
+.PHONY: help demo test test-slow test-assets lint table selfcheck clean
 
 help:  ## Show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,10 @@ lint: $(BIN)/genbias  ## Style
 table: $(BIN)/genbias  ## Regenerate the README's tables: the benchmark at 10,000 images a generator
 	$(BIN)/genbias run embedded --samples 10000 --out runs/table
 	$(BIN)/python -m reports.readme runs/table README.md
+
+selfcheck: $(BIN)/genbias  ## Regenerate the README's coverage study: hours on two cores
+	$(BIN)/genbias selfcheck --full --out runs/selfcheck; test -f runs/selfcheck/rows.jsonl
+	$(BIN)/python -m reports.coverage_table runs/selfcheck README.md
 
 clean:  ## Remove the environment and all runs
 	rm -rf .venv runs build *.egg-info

@@ -1,7 +1,7 @@
 """The metrics: pure functions from arrays to numbers with intervals. No image, no model, no file."""
 
 from audit.metrics.amplification import BiasAmplification, bias_amplification
-from audit.metrics.correction import corrected_share_box
+from audit.metrics.correction import corrected_score_box, corrected_share_bootstrap, corrected_share_box
 from audit.metrics.discrepancy import (
     discrepancy_ceiling,
     entropy,
@@ -12,6 +12,7 @@ from audit.metrics.discrepancy import (
     share_gap,
     total_variation,
 )
+from audit.metrics.error_model import ErrorModel
 from audit.metrics.features import MISSING, identical_inputs
 from audit.metrics.frechet import (
     Moments,
@@ -44,12 +45,16 @@ from audit.metrics.paired_corrected import (
     corrected_discrepancy_difference,
     corrected_share_difference,
 )
+from audit.metrics.resampling import effective_counts, linear_bootstrap
+from audit.metrics.sequences import sequence_box, share_sequence
 from audit.metrics.shares import ShareBox, class_counts, proportion, share_box
+from audit.metrics.trainings import between_runs, hierarchical_bootstrap
 
 __all__ = [
     "MISSING",
     "BiasAmplification",
     "DensityCoverage",
+    "ErrorModel",
     "Moments",
     "NeighbourEstimates",
     "NeighbourMetrics",
@@ -57,13 +62,17 @@ __all__ = [
     "PairedShares",
     "PrecisionRecall",
     "ShareBox",
+    "between_runs",
     "bias_amplification",
     "class_counts",
     "corrected_discrepancy_difference",
+    "corrected_score_box",
+    "corrected_share_bootstrap",
     "corrected_share_box",
     "corrected_share_difference",
     "density_coverage",
     "discrepancy_ceiling",
+    "effective_counts",
     "entropy",
     "fairness_discrepancy",
     "fairness_discrepancy_squared_unbiased",
@@ -71,6 +80,7 @@ __all__ = [
     "frechet_distance_from_moments",
     "frechet_estimate",
     "group_coverage",
+    "hierarchical_bootstrap",
     "holm",
     "identical_inputs",
     "identity_similarity",
@@ -80,6 +90,7 @@ __all__ = [
     "kernel_distance_full",
     "kernel_estimate",
     "kl_divergence",
+    "linear_bootstrap",
     "moments",
     "neighbour_estimates",
     "neighbour_metrics",
@@ -88,7 +99,9 @@ __all__ = [
     "parity_ratio",
     "precision_recall",
     "proportion",
+    "sequence_box",
     "share_box",
     "share_gap",
+    "share_sequence",
     "total_variation",
 ]
