@@ -165,6 +165,7 @@ def _carry_out(spec: Spec, out: Path, device: str, command: str) -> Result:
     calibration = calibrations["classifier"]
     try:
         with store.locked():
+            asked = spec
             walk = _walk(spec, store, sources, instruments, calibration) if spec.until else None
             if walk is not None:
                 spec = spec.model_copy(update={"samples": walk.images})
@@ -181,7 +182,7 @@ def _carry_out(spec: Spec, out: Path, device: str, command: str) -> Result:
             tables = _tables(spec, calibration)
             readings = readings_of(measures, tables) if walk is None else None  # plans are for looking once
             verdicts = judge(measures, spec.limits, comparisons, level=spec.level, readings=readings)
-            facts = provenance(seed=spec.seed, spec_digest=digest(spec.model_dump(mode="json")), device=device, command=command)
+            facts = provenance(seed=spec.seed, spec_digest=digest(asked.model_dump(mode="json")), device=device, command=command)
             facts["weights"] = [_weight(i) for i in instruments]
             facts["caveats"] = _caveats(instruments, calibration)
             stages: dict[str, float] = {}
@@ -193,7 +194,7 @@ def _carry_out(spec: Spec, out: Path, device: str, command: str) -> Result:
             frames = {name: store.frame(name) for name in sources}
             singles = tuple(a for a in spec.attributes if "*" not in a)
             result = Result(
-                name=spec.name, path=store.path, measures=measures, provenance=facts, spec=spec.model_dump(mode="json"),
+                name=spec.name, path=store.path, measures=measures, provenance=facts, spec=asked.model_dump(mode="json"),
                 attributes=_attributes(spec), comparisons=comparisons, verdicts=verdicts,
                 calibration=tables, looks=[] if walk is None else walk.looks,
                 generators=[_generator(name, spec, sources[name], frames[name]) for name in sources],

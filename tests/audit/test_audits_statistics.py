@@ -12,6 +12,8 @@ import audit
 from audit.cli import main
 from audit.errors import RecordError, SpecError
 from audit.labelled.calibrating import calibrate
+from audit.measure import reading
+from audit.spec import Spec
 
 BASE = {
     "version": 1, "name": "s", "seed": 5, "samples": 192, "attributes": ["gender"], "gallery": 0, "batch": 64,
@@ -54,6 +56,7 @@ def test_sampling_stops_when_decided_and_a_second_run_sees_the_same(spec, tmp_pa
     first = audit.run(path, out=tmp_path / "run")
     again = audit.run(path, out=tmp_path / "run")
     assert first.generators[0]["images"] < 1000
+    assert first.spec["samples"] == 4000  # the budget, as it was asked for
     assert [v.outcome for v in first.verdicts] == ["broken"]
     assert first.looks == again.looks
     assert first.looks[-1]["outcome"] == "broken" and first.looks[0]["n"] == 64
@@ -161,3 +164,27 @@ def test_a_limit_file_is_judged_from_the_result_alone(spec, tmp_path):
     assert done.exit_code == {"held": 0, "broken": 1, "undecided": 3}[verdict["outcome"]]
     if verdict["outcome"] == "undecided":
         assert verdict["images_to_decide"] > 192
+
+
+def test_more_limits_ask_for_more_images(spec):
+    def images(count):
+        done = CliRunner().invoke(main, ["plan", spec(limits=[LIMIT, *[{"metric": "share_gap", "attribute": "gender", "at_most": 0.5}] * count]), "--json"])
+        return min(r["images"] for r in json.loads(done.output) if r["limit"].startswith("fairness") and r["outcome"] == "broken")
+
+    assert images(19) > 1.3 * images(0)
+
+
+def test_a_correction_within_skin_tones_stays_near_the_plain_one(spec, tmp_path):
+    result = audit.run(spec(attributes=["gender"], correct_within="skin_tone"), out=tmp_path / "a")
+    raw, better = _row(result, "share", group="feminine"), _row(result, "share", group="feminine", corrected=True)
+    assert abs(raw.value - better.value) < 0.03
+
+
+def test_images_of_one_unit_count_as_fewer():
+    frame = pd.DataFrame({"classifier:gender:feminine": np.repeat([0.9, 0.1], [120, 80]), "unit": np.arange(200) // 4})
+    frame["classifier:gender:masculine"] = 1 - frame["classifier:gender:feminine"]
+    asked = Spec.model_validate(BASE)
+    together = reading(frame, "gender", asked)
+    assert 3.5 < together.design_effect < 5.0
+    assert reading(frame.drop(columns="unit"), "gender", asked).design_effect == 1.0
+    assert reading(frame.assign(unit=7), "gender", asked).design_effect == 200

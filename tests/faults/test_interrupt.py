@@ -29,7 +29,8 @@ def _measures(folder):
 
 def test_ctrl_c_keeps_what_was_collected_and_the_same_command_finishes(command, tmp_path):
     command[-2:-2] = ["--samples", "2560"]  # several seconds: a busy machine must not finish before it is interrupted
-    first = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # background jobs inherit deaf ears
+    first = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **heeding)
     deadline = time.monotonic() + 120
     while not (tmp_path / "r/samples/g/index.json").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
