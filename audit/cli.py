@@ -153,6 +153,7 @@ def check(directory: Path, limits: Path, as_json: bool) -> None:
     """Hold a finished run to the limits of a file; the exit code says how it went (0 held, 1 broken, 3 undecided)."""
     from audit.limits import load_limits
     from audit.result import load_result
+    from audit.verdict_text import describe
     from audit.verdicts import exit_code
 
     verdicts = load_result(directory).check(load_limits(limits))
@@ -160,7 +161,7 @@ def check(directory: Path, limits: Path, as_json: bool) -> None:
         click.echo(json.dumps([v.__dict__ for v in verdicts], indent=1))
     else:
         for v in verdicts:
-            click.echo(f"{v.outcome:9}  {v.generator}: {v.limit} - {v.why}")
+            click.echo(describe(v.__dict__))
     sys.exit(exit_code(verdicts))
 
 

@@ -46,7 +46,7 @@ def more_images(row: Mapping[str, Any], limits: tuple[float, float], known: Evid
         found = _scaled(known, limits, level, n)
     if found is None or found > MOST:
         return None, "no number of images would decide it if the value stays: the calibration is too small for that"
-    return found, f"about {_rounded(found):,} images would decide it if the value stays"
+    return found, f"about {found:,} images would decide it if the value stays"
 
 
 def images_needed(interval: Callable[[int, float], tuple[float, float] | None], limits: tuple[float, float], *, level: float,
@@ -131,8 +131,3 @@ def _scaled(known: Evidence, limits: tuple[float, float], level: float, n: int) 
     factor = max(x for x in needed if np.isfinite(x))
     return int(np.ceil(n * max(factor, 1.0) + 1))
 
-
-def _rounded(n: int) -> int:
-    """Return n to two digits, upwards."""
-    step = 10 ** max(len(str(n)) - 2, 0)
-    return -(-n // step) * step
