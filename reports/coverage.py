@@ -68,18 +68,27 @@ def _coverages(rows: Sequence[dict[str, Any]]) -> list[tuple[str, str, list[floa
 
 def _errors(rows: Sequence[dict[str, Any]]) -> list[tuple[str, float, float | None]]:
     """Return (name, share of audits with a wrong decision, the same without what guards against it)."""
-    found = [(f"verdict: {r['case'].replace('_', ' ')}", float(r["wrong"]), float(r["wrong_unadjusted"]) if r["limits"] > 1 else None)
+    found = [(_short(r["case"]), float(r["wrong"]), float(r["wrong_unadjusted"]) if r["limits"] > 1 else None)
              for r in rows if r["study"] == "verdicts"]  # fmt: skip
+    return found + [(_short(name), wrong, None) for name, wrong in looks(rows)]
+
+
+def looks(rows: Sequence[dict[str, Any]]) -> list[tuple[str, float]]:
+    """Return what was looked at again and again, and how often any look was wrong at the worst of its truths."""
+    worst: dict[str, float] = {}
     for r in rows:
-        if r["study"] == "sequences" and r.get("ever_wrong") is not None:
-            about = "" if r.get("K") is None else f", K = {r['K']}"
+        if r["study"] == "sequences" and r.get("ever_wrong") is not None and r.get("limit") is None:
             accuracy = f", accuracy {r['accuracy']:g}" if r.get("accuracy") is not None else ""
-            found.append((f"sampling: {r['name']}{about}{accuracy}", float(r["ever_wrong"]), None))
-    worst: dict[str, tuple[str, float, float | None]] = {}
-    for row in found:  # one dot a kind: the worst of its truths
-        if row[0] not in worst or row[1] > worst[row[0]][1]:
-            worst[row[0]] = row
-    return list(worst.values())
+            name = f"{r['name']}, K = {r['K']}{accuracy}"
+            worst[name] = max(worst.get(name, 0.0), float(r["ever_wrong"]))
+    return list(worst.items())
+
+
+def _short(name: str) -> str:
+    for long, short in (("fairness_discrepancy", "discrepancy"), (", looked at after every image", ""), (", looked at again and again", ""),
+                        ("sequence of", "sequence,"), ("one classifier and calibration", "one classifier")):  # fmt: skip
+        name = name.replace(long, short)
+    return name
 
 
 def _named(metric: str) -> str:
@@ -95,7 +104,7 @@ def _coverage_panel(axes: Axes, kinds: list[tuple[str, str, list[float]]]) -> No
         axes.scatter(x, y + rng.uniform(-0.18, 0.18, len(x)), s=13, color=colour, alpha=0.65, linewidths=0, zorder=2)
         below = sum(v < LEFT for v in values)
         if below:
-            axes.text(LEFT + 0.006, y + 0.02, f"{below} below, down to {min(values):.2f}", va="center", color=colour, fontsize=8)
+            axes.text(LEFT + 0.006, y + 0.02, f"{below} below, down to {min(values):.2f}", va="center", color=colour, fontsize=8, bbox={"color": "white", "pad": 1})
     axes.set_yticks(range(len(kinds)), [name for name, _, _ in kinds])
     axes.tick_params(axis="y", pad=6)
     axes.set_ylim(len(kinds) - 0.4, -0.6)

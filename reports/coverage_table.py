@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from audit.records import write_whole
-from reports.coverage import figure
+from reports.coverage import figure, looks
 from reports.readme import replace_block
 
 BEGIN, END = "<!-- coverage:begin (make selfcheck) -->", "<!-- coverage:end -->"
@@ -44,15 +44,14 @@ def _decisions(rows: Sequence[dict[str, Any]]) -> list[str]:
     lines = ["| decision, the truth at the limit | repeats | wrongly held | wrong either way | without Holm |", "| --- | ---: | ---: | ---: | ---: |"]
     lines += [f"| {r['case'].replace('_', ' ')} | {r['repeats']:,} | {_share(r['false_held'])} | {_share(r['wrong'])} | "
               f"{_share(r['wrong_unadjusted']) if r['limits'] > 1 else ''} |" for r in rows if r["study"] == "verdicts"]  # fmt: skip
-    looks = [r for r in rows if r["study"] == "sequences"]
-    if looks:
-        lines += ["", "| sampling until decided | repeats | ever wrong | median images | fixed plan | saved |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
-        for r in looks:
-            facts = [f"K = {r['K']}"] if r.get("K") else []
-            facts += [f"accuracy {r['accuracy']:g}"] if r.get("accuracy") is not None else []
-            facts += [str(r["limit"])] if r.get("limit") else []
-            lines.append(f"| {r['name']} ({', '.join(facts)}) | {r['repeats']:,} | {_share(r['ever_wrong'])} | {_whole(r['median_images'])} | "
-                         f"{_whole(r['fixed_n'])} | {_percent(r['saving'])} |")  # fmt: skip
+    watched = [f"| {name} | {_share(wrong)} |" for name, wrong in looks(rows)]
+    if watched:
+        lines += ["", "| looking as one goes | any look wrong, at the worst of three truths |", "| --- | ---: |", *watched]
+    decided = [r for r in rows if r["study"] == "sequences" and r.get("saving") is not None]
+    if decided:
+        lines += ["", "| sampling until decided, K = 2 | wrong | median images | against | images | saved |", "| --- | ---: | ---: | --- | ---: | ---: |"]
+        lines += [f"| {str(r['limit']).replace('_', ' ')} | {_share(r['ever_wrong'])} | {_whole(r['median_images'])} | "
+                  f"{r['name'].partition(' against ')[2]} | {_whole(r['fixed_n'])} | {r['saving']:.0%} |" for r in decided]  # fmt: skip
     return lines
 
 
@@ -68,10 +67,6 @@ def _said(rows: Sequence[dict[str, Any]]) -> str:
 
 def _share(value: float) -> str:
     return f"{value:.3f}"
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value:.0%}"
 
 
 def _whole(value: float | None) -> str:

@@ -6,7 +6,9 @@ ROWS = [
     {"study": "shares", "quantity": "share", "corrected": False, "coverage": 0.2, "repeats": 2000, "k": 3, "n": 100, "accuracy": 0.9, "calibration": 200},
     {"study": "quality", "metric": "fid", "estimand": "population", "difference": True, "coverage": 0.94, "repeats": 600},
     {"study": "verdicts", "case": "20 limits, independent", "limits": 20, "repeats": 1000, "false_held": 0.02, "wrong": 0.04, "wrong_unadjusted": 0.6},
-    {"study": "sequences", "name": "beta", "K": 2, "accuracy": None, "limit": "share at least 0.4", "repeats": 400, "ever_wrong": 0.03,
+    {"study": "sequences", "name": "beta sequence", "K": 3, "accuracy": 0.9, "limit": None, "repeats": 400, "ever_wrong": 0.037, "saving": None},
+    {"study": "sequences", "name": "beta sequence", "K": 3, "accuracy": 0.9, "limit": None, "repeats": 400, "ever_wrong": 0.012, "saving": None},
+    {"study": "sequences", "name": "images against a plan", "K": 2, "accuracy": None, "limit": "share at least 0.4", "repeats": 400, "ever_wrong": 0.03,
      "median_images": 45.0, "fixed_n": 57, "saving": 0.21},
 ]  # fmt: skip
 
@@ -25,7 +27,9 @@ def test_the_table_gives_the_worst_setting_and_the_raw_one_beside():
     written = table(ROWS)
     assert "| corrected share | 1 | 2,000 | 0.951 / 0.951 / 0.951 | 0 | 0.200 |" in written
     assert "| 20 limits, independent | 1,000 | 0.020 | 0.040 | 0.600 |" in written
-    assert "| 45 | 57 | 21% |" in written
+    assert "| 45 | a plan | 57 | 21% |" in written
+    assert "| beta sequence, K = 3, accuracy 0.9 | 0.037 |" in written
+    assert "0.012" not in written
 
 
 def test_the_readme_gets_the_table_between_its_markers(tmp_path, monkeypatch):
