@@ -93,11 +93,24 @@ def check_openable(spec: Spec) -> dict[str, Any]:
     from audit.instruments import open_instruments
     from audit.sources import open_source
 
+    _check_terms(spec)
     assets = (spec.assets,) if spec.assets else ()
     return {"name": spec.name, "samples": spec.samples,
             "generators": {n: open_source(n, g, assets=assets).digest for n, g in spec.generators.items()},
             "references": [open_source(f"reference {i}", r, assets=assets).digest for i, r in enumerate(spec.references)],
             "instruments": {f"{i.role} {at}": i.digest for at, i in enumerate(open_instruments(spec.instruments, assets=assets))}}  # fmt: skip
+
+
+def _check_terms(spec: Spec) -> None:
+    """Refuse a spec for commercial use that names assets whose terms do not allow it."""
+    if not spec.commercial_use:
+        return
+    from audit.allowed_use import manifests_of, require_commercial_use
+
+    roles = spec.instruments
+    readers = [n for role in (roles.classifier, roles.second_rater) for n in ([role] if isinstance(role, str) else role or [])]
+    drawn = [s.path if s.source == "statistics" else s.weights for s in (*spec.generators.values(), *spec.references)]
+    require_commercial_use(manifests_of([*readers, roles.encoder, roles.identity, roles.face_finder, *drawn]))
 
 
 def choose_device(wanted: str) -> str:
@@ -155,6 +168,7 @@ def _carry_out(spec: Spec, out: Path, device: str, command: str) -> Result:
     began = time.perf_counter()
     if spec.until:
         check_sequential(spec)
+    _check_terms(spec)
     assets = (spec.assets,) if spec.assets else ()
     calibrations = {role: calibration_of(spec, role) for role in ("classifier", "second_rater")}
     instruments = open_instruments(spec.instruments, device=device, assets=assets)

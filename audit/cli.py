@@ -12,8 +12,10 @@ from typing import Any
 import click
 import yaml
 
+from audit.assets_command import assets
 from audit.errors import GenbiasError, SpecError
 from audit.labelled.commands import calibrate, labels
+from audit.probe_command import calibrate_images, probe
 from audit.provenance import own_version
 from audit.studies.command import selfcheck
 
@@ -48,18 +50,21 @@ class Verbs(click.Group):
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(own_version(), prog_name="genbias")
 def main() -> None:
-    r"""Audit image generators for bias: gender presentation, skin tone, age and smile, with quality beside fairness.
+    """Audit image generators for bias: gender presentation, skin tone, age and smile, with quality beside fairness.
 
     \b
     First steps:
       genbias run embedded --out runs/demo     a complete audit of the built-in world, about a minute on two cores
       genbias audit my_faces/ --out runs/mine  a folder of images
       genbias doctor                           what is installed, and what is missing
-    """
+    """  # noqa: D301 (a backspace tells click to keep the lines)
 
 
+main.add_command(assets)
 main.add_command(calibrate)
+main.add_command(calibrate_images)
 main.add_command(labels)
+main.add_command(probe)
 main.add_command(selfcheck)
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
@@ -221,33 +226,6 @@ def plan(spec: str, pilot: Path | None, pairs: tuple[str, ...], as_json: bool) -
             truth = "" if n.truth is None else f"if the truth is {n.truth:.3g}{f' ({n.generator})' if n.generator else ''}"
             said = f"{n.images:>11,} images to be {n.outcome}" if n.images is not None else f"          - {n.why}"
             click.echo(f"  {truth:38} {said}")
-
-
-@main.group()
-def assets() -> None:
-    """Models and data sets that the data manifests describe."""
-
-
-@assets.command("list")
-@_json
-def assets_list(as_json: bool) -> None:
-    """List every manifest with its kind, licence and whether its file is here."""
-    from audit.manifests import list_manifests, resolve
-
-    def here(manifest: Any) -> bool:
-        try:
-            return bool(manifest.files) and resolve(manifest).is_file()
-        except GenbiasError:
-            return False
-
-    rows = [{"name": m.name, "kind": m.kind, "licence": m.licence, "terms": m.terms, "here": here(m)} for m in list_manifests()]
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-        return
-    width = max(len(r["name"]) for r in rows)
-    for r in rows:
-        click.echo(f"{'*' if r['here'] else ' '} {r['name']:{width}}  {r['kind']:12}  {r['licence']}")
-    click.echo("\n* file is here and is the one described", err=True)
 
 
 @main.command()

@@ -16,6 +16,7 @@ from audit.metrics.frechet_pulls import SPLITS, cloud
 from audit.metrics.groups import group_coverage, identity_similarity
 from audit.metrics.replicates import Replicated
 from audit.metrics.shared import frechet_replicates, kernel_pulls
+from audit.protocols import encoder_protocol
 from audit.quality import Quality
 
 GROUPED = ("gender", "skin_tone")
@@ -92,7 +93,7 @@ class GroupQuality:
         other = f"reference-{self.reference}"
         for attribute in self.singles:
             n = self._size(attribute)
-            protocol = (f"{self.quality.spec.instruments.encoder} encoder, n={n} of each group, reference {self.reference}, "
+            protocol = (f"{encoder_protocol(self.quality.spec.instruments.encoder)}, n={n} of each group, reference {self.reference}, "
                         "groups as the classifier labels both sides")  # fmt: skip
             for at, group in enumerate(cells(attribute)):
                 sides = self._members(name, attribute, at, name), self._members(other, attribute, at, name)

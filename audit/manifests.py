@@ -1,13 +1,11 @@
 """Data manifests: where a model or a data set comes from, how its bytes are recognised, what it reads and writes.
 
-A file is used only after its size and every checksum its manifest states were found right; a wrong one is refused by
-name. Files are looked for in the folders given, then in ``$GENBIAS_ASSETS``, then in ``$GENBIAS_HOME``
-(``~/.cache/genbias``).
+A manifest states facts that were read in a public source; what was only remembered has ``status: unverified``. The files
+themselves are found and verified by :mod:`audit.asset_files`.
 """
 
 import difflib
 import hashlib
-import os
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.resources import files as package_files
@@ -17,7 +15,26 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from audit.asset_files import checksum, home, resolve, search_path, verify
 from audit.errors import ManifestError
+
+__all__ = [
+    "Contract",
+    "Crop",
+    "DataFile",
+    "Head",
+    "ImageInput",
+    "Latent",
+    "Manifest",
+    "Output",
+    "checksum",
+    "home",
+    "list_manifests",
+    "load_manifest",
+    "resolve",
+    "search_path",
+    "verify",
+]
 
 Kind = Literal["classifier", "generator", "encoder", "face_finder", "dataset", "reference"]
 Format = Literal[
@@ -35,7 +52,13 @@ Format = Literal[
     "table",
     "archive",
 ]
+AllowedUse = Literal["any", "non-commercial", "non-commercial-research", "fairness-evaluation"]
+Resize = Literal["antialiased", "clean", "legacy_pytorch", "inside"]
+Status = Literal["verified", "unverified"]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Md5 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+Sha1 = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+Prefix = Annotated[str, Field(pattern="^[0-9a-f]{8,64}$")]
 Triple = tuple[float, float, float]
 
 
@@ -46,16 +69,23 @@ class _Model(BaseModel):
 class DataFile(_Model):
     """One file: where it is published and how its bytes are recognised."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[^/\\.~][^\\]*$")]  # may have folders, as those of a pipeline
     url: str | None = None
     mirrors: tuple[str, ...] = ()
     path: str | None = None  # relative to the manifest: for files of one's own
     format: Format | None = None  # where it differs from the manifest's
-    bytes: int | None = None
-    sha256: Sha256 | None = None
-    sha256_prefix: str | None = None  # torch.hub and OpenMMLab carry it in the file name
-    git_blob_sha1: str | None = None
-    md5: str | None = None
+    bytes: Annotated[int, Field(gt=0)] | None = None
+    sha256: Sha256 | None = None  # where no checksum is stated, the one of the first use is recorded and held to
+    sha256_prefix: Prefix | None = None  # torch.hub and OpenMMLab carry it in the file name
+    git_blob_sha1: Sha1 | None = None
+    md5: Md5 | None = None
+    status: Status = "verified"  # unverified: address or size were remembered or composed, not read
+
+    @model_validator(mode="after")
+    def _stay_inside(self) -> Self:
+        if ".." in self.name.split("/"):
+            raise ValueError(f"the file name {self.name!r} leaves its folder; expected a name below it")
+        return self
 
     @property
     def vouched(self) -> bool:
@@ -64,9 +94,15 @@ class DataFile(_Model):
 
 
 class Crop(_Model):
-    """Which part of the image the network sees."""
+    """Which part of the image the network sees.
+
+    ``align`` says how a face is cut: "box", the finder's box grown by ``margin`` (a share of its longer side); "fairface",
+    turned upright on 300 px as FairFace's chips are; "farl", as facer turns it on 224 px; "ffhq", upright on FFHQ's square. The
+    last three ignore the margin.
+    """
 
     source: Literal["face", "image"] = Field("face", alias="from")
+    align: Literal["box", "fairface", "farl", "ffhq"] = "box"
     margin: float = Field(0.0, ge=0)
     square: bool = True
 
@@ -82,6 +118,7 @@ class ImageInput(_Model):
     std: Triple | None = None
     crop: Crop = Crop()
     filter: Literal["bicubic", "bilinear"] = "bicubic"
+    resize: Resize = "antialiased"  # of encoders: "clean" is clean-fid's, "inside" leaves it to the network
 
 
 class Latent(_Model):
@@ -116,6 +153,11 @@ class Head(_Model):
                     f"head {self.attribute!r} of kind 'value' takes one column, a unit and bins, no classes"
                 )
             return self
+        if not self.classes:
+            raise ValueError(
+                f"head {self.attribute!r} does not say which column is which class; state them as its publisher does, such as "
+                "classes: {feminine: 1, masculine: 0}"
+            )
         if self.bins or self.spread or len(self.classes) < 2:
             raise ValueError(
                 f"head {self.attribute!r} of kind {self.kind!r} takes at least two classes, no bins or spread"
@@ -135,6 +177,9 @@ class Output(_Model):
 
     heads: tuple[Head, ...] = ()
     features: int | None = None
+    layer: str | None = None  # whose output the features are; None = the network's own
+    entry: str | None = None  # part of a TorchScript program to call in the place of the whole
+    arguments: dict[str, bool | int | float] = {}  # keyword arguments of the call
     size: int | None = None
     channels: Literal["RGB", "BGR"] = "RGB"
     range: tuple[float, float] | None = None
@@ -160,18 +205,26 @@ class Manifest(_Model):
     parameters: dict[str, Any] = {}  # constructor arguments of the architecture
     licence: str
     terms: str | None = None
-    non_commercial: bool | None = None  # null: not stated
+    allowed_use: AllowedUse | None = None  # null: not stated
+    non_commercial: bool | None = None  # short for allowed_use: non-commercial
+    status: Status = "verified"  # unverified: licence or contract were remembered, not read
     citation: str | None = None
     how_to_get: str | None = None  # for files that no URL gives
     caveats: tuple[str, ...] = ()
     contract: Contract | None = None
     folder: Path | None = Field(None, exclude=True)  # where the manifest lies; set by the loader
 
+    @property
+    def use(self) -> AllowedUse | None:
+        """What its terms allow; None where no source states it."""
+        return self.allowed_use or ("non-commercial" if self.non_commercial else None)
+
     @cached_property
     def digest(self) -> str:
         """Hex sha256 over what decides the readings: files, architecture and contract, not titles and caveats."""
         decisive = {"name", "files", "format", "architecture", "parameters", "contract"}
-        return hashlib.sha256(self.model_dump_json(by_alias=True, include=decisive).encode()).hexdigest()
+        said = self.model_dump_json(by_alias=True, include=decisive, exclude_defaults=True)
+        return hashlib.sha256(said.encode()).hexdigest()
 
     def file(self, name: str | None = None) -> DataFile:
         """Return the file called ``name``, or the first one.
@@ -232,7 +285,7 @@ def _shipped() -> list[Any]:
 
 def _parse(text: str, where: str, folder: Path | None) -> Manifest:
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:
         raise ManifestError(f"{where} is not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(content, dict):
@@ -249,7 +302,7 @@ def _parse(text: str, where: str, folder: Path | None) -> Manifest:
 
 
 def _sentence(error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"] if part != "function-after[_agree(), Head]")
+    place = ".".join(str(part) for part in error["loc"] if not str(part).startswith("function-after"))
     if error["type"] == "extra_forbidden":
         key = str(error["loc"][-1])
         return f"unknown key {place!r}{_nearest(key, _keys())}"
@@ -266,111 +319,3 @@ def _keys() -> list[str]:
 def _nearest(word: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def search_path(extra: Sequence[str | Path] = ()) -> list[Path]:
-    """Return the folders in which files are looked for, in order."""
-    named = [*extra, os.environ.get("GENBIAS_ASSETS", ""), home()]
-    return [Path(p).expanduser() for p in named if str(p)]
-
-
-def home() -> Path:
-    """Return the folder that fetched files are kept in: ``$GENBIAS_HOME``, or ``~/.cache/genbias``."""
-    return Path(os.environ.get("GENBIAS_HOME") or "~/.cache/genbias").expanduser()
-
-
-def resolve(
-    manifest: Manifest, *, file: str | None = None, search: Sequence[str | Path] = (), offline: bool = True
-) -> Path:
-    """Return the local path of a manifest's file after verifying its size and checksums.
-
-    Args:
-        manifest: what to find.
-        file: which of its files; None = the first.
-        search: folders to look in before ``$GENBIAS_ASSETS`` and ``$GENBIAS_HOME`` (the spec's ``assets``); the file
-            may lie in them or up to two folders below.
-        offline: False = download into ``$GENBIAS_HOME`` when the manifest names a URL and the file is nowhere.
-
-    Raises:
-        ManifestError: it is not there (the sentence says how to get it), or it is not the file described.
-    """
-    wanted = manifest.file(file)
-    if wanted.path is not None:
-        own = (manifest.folder or Path()) / wanted.path
-        if not own.is_file():
-            raise ManifestError(f"manifest {manifest.name!r} names the file {own}, which does not exist")
-        return verify(own, wanted, manifest.name)
-    folders = search_path(search)
-    for folder in folders:
-        for pattern in (wanted.name, f"*/{wanted.name}", f"*/*/{wanted.name}"):
-            for found in sorted(folder.glob(pattern)) if folder.is_dir() else ():
-                return verify(found, wanted, manifest.name)
-    if not offline and wanted.url:
-        from audit.downloads import fetch
-
-        return fetch(manifest, wanted)
-    looked = ", ".join(str(f) for f in folders)
-    raise ManifestError(f"{wanted.name} of manifest {manifest.name!r} is not in {looked}; {_how(manifest, wanted)}")
-
-
-def _how(manifest: Manifest, file: DataFile) -> str:
-    advice = []
-    if file.url:
-        advice.append(f"fetch it with `genbias assets fetch {manifest.name}` (from {file.url})")
-    if manifest.how_to_get:
-        advice.append(manifest.how_to_get.rstrip("."))
-    advice.append(
-        "put it into $GENBIAS_HOME or the spec's assets folder, or give its `path:` in a manifest of your own"
-    )
-    return "; ".join(advice)
-
-
-def verify(path: Path, file: DataFile, name: str) -> Path:
-    """Return ``path`` if its bytes are those that ``file`` of manifest ``name`` describes.
-
-    Raises:
-        ManifestError: size or checksum differ; the sentence names both.
-    """
-    file = _first_seen(path, file)
-    if file.bytes is not None and path.stat().st_size != file.bytes:
-        raise ManifestError(
-            f"{path} is not {file.name} of manifest {name!r}: expected {file.bytes:,} bytes, got "
-            f"{path.stat().st_size:,}; it may be cut short, so remove it and get it again"
-        )
-    checks = (
-        ("sha256", file.sha256),
-        ("sha256", file.sha256_prefix),
-        ("git blob sha1", file.git_blob_sha1),
-        ("md5", file.md5),
-    )
-    for method, expected in checks:
-        if expected is None:
-            continue
-        got = checksum(path, method)
-        if not got.startswith(expected):
-            raise ManifestError(
-                f"{path} is not {file.name} of manifest {name!r}: expected {method} {expected}, got "
-                f"{got}; refused, remove it and get it again"
-            )
-    return path
-
-
-def _first_seen(path: Path, file: DataFile) -> DataFile:
-    """Trust on first use: a fetched file without a published checksum is held to the one written down beside it."""
-    note = path.with_name(path.name + ".sha256")
-    if any((file.sha256, file.sha256_prefix, file.git_blob_sha1, file.md5)) or not note.is_file():
-        return file
-    return file.model_copy(update={"sha256_prefix": note.read_text(encoding="ascii").split()[0]})
-
-
-def checksum(path: Path, method: str = "sha256") -> str:
-    """Return the hex checksum of a file: "sha256", "md5" or "git blob sha1"."""
-    digest = (
-        hashlib.sha1(usedforsecurity=False) if method == "git blob sha1" else hashlib.new(method, usedforsecurity=False)
-    )
-    if method == "git blob sha1":
-        digest.update(f"blob {path.stat().st_size}\0".encode())
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

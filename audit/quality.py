@@ -14,10 +14,12 @@ import pandas as pd
 
 from audit.attributes import parts
 from audit.estimates import NotMeasured
+from audit.fixed_references import hold_fixed, is_fixed, open_fixed
 from audit.labels import MISSING, labels, role_of
 from audit.metrics import shared
 from audit.metrics.replicates import Replicated
 from audit.metrics.resampling import one_unit
+from audit.protocols import protocol as protocol_of
 from audit.records import Run
 from audit.spec import ReferenceSpec, Spec
 
@@ -70,7 +72,8 @@ class Quality:
         self._features: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
         self._sets: dict[tuple, shared.Set] = {}
         self._found: dict[tuple, Against] = {}
-        names = [*spec.generators, *(f"reference-{label}" for label in self.references)]
+        self.fixed = {label: open_fixed(r, spec) for label, r in self.references.items() if is_fixed(r)}
+        names = [*spec.generators, *(f"reference-{label}" for label in self.references if label not in self.fixed)]
         most = max((int(self.frame(name)["id"].max()) + 1 for name in names if len(self.frame(name))), default=0)
         self._luck = {side: rng.random((HALVES, most)) for side in ("generated", "reference")}
         self._labels = np.array(sorted({u for name in names for u in self._units_of(name).unique()}), dtype=str)
@@ -113,7 +116,8 @@ class Quality:
 
     def group_reference(self) -> str | None:
         """Return the label of the reference that groups are held against: the balanced one, else the first."""
-        return next((label for label, r in self.references.items() if r.role == "balanced"), next(iter(self.references), None))
+        shown = {label: r for label, r in self.references.items() if label not in self.fixed}
+        return next((label for label, r in shown.items() if r.role == "balanced"), next(iter(shown), None))
 
     def has_units(self, name: str) -> bool:
         """Return whether several images of this generator may belong to one unit."""
@@ -159,7 +163,7 @@ class Quality:
         """
         own = self.features(name)[1] if ids is None else ids
         other = f"reference-{label}"
-        n = min(len(own), len(self.features(other)[1]))
+        n = len(own) if label in self.fixed else min(len(own), len(self.features(other)[1]))
         grouped = name if units_of is None or not self.has_units(units_of) else units_of
         key = (name, label, n, own[:n].tobytes(), grouped)
         if key not in self._found:
@@ -168,7 +172,14 @@ class Quality:
 
     def _hold(self, name: str, label: str, ids: np.ndarray, n: int, units_of: str) -> Against:
         population = self.references[label].population
-        protocol = f"{self.spec.instruments.encoder} encoder, n={n}, reference {label}" + (f" ({population})" if population else "")
+        fixed = label in self.fixed
+        protocol = protocol_of(self.spec.instruments.encoder, n=n, reference=label, population=population, fixed=fixed)
+        if fixed:
+            features, known = self.features(name)
+            units = self.units(units_of, ids)
+            chosen = features if len(ids) == len(known) else features[np.searchsorted(known, ids)]
+            numbers = hold_fixed(chosen, self.fixed[label], ids, self.halves(ids, "generated", units), units=units)
+            return Against(numbers, None, n, protocol)
         if n < LEAST:
             few = NotMeasured(f"{n} images with features on one side; at least {LEAST} are needed", n, "distance")
             return Against(dict.fromkeys(("fid", "kid", *shared.NEIGHBOURS), few), None, n, protocol)

@@ -22,17 +22,35 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class LatentSpec(_Strict):
+    """What a generator is fed with: ``size`` numbers drawn from N(0, 1) or U(-1, 1)."""
+
+    size: Annotated[int, Field(gt=0)] | None = None
+    prior: Literal["normal", "uniform"] = "normal"
+
+
 class SourceSpec(_Strict):
     """Where images come from.
 
     Attributes:
         source: "portraits", "folder", "callable", or a generator family ("stylegan2", "diffusion", "dcgan32", ...).
         weights: "portraits/NAME" for a shipped model, the name of a data manifest, or a path.
-        path: folder, zip, tar or Parquet of images, for ``source: folder``.
+        path: folder, zip, tar or Parquet of images, for ``source: folder``; for a reference of ``source: statistics`` the name of
+            published statistics (ffhq_clean_trainval70k_256) or an .npz file with mu and sigma.
         population: "balanced", "celeb_like" or "professors", for ``source: portraits``.
         call: "module:function", for ``source: callable``.
         truncation_psi: truncation of a StyleGAN; 1 = none.
         noise: per-pixel noise of a StyleGAN: "const" (the stored noise images) or "none".
+        revision: commit of a Hub repository, for weights given as "owner/name".
+        scheduler: what replaces the scheduler of a diffusers pipeline, e.g. "DDIM"; None = the pipeline's own.
+        steps: denoising steps; None = the pipeline's own.
+        guidance: guidance scale of a text-to-image pipeline; None = the pipeline's own.
+        prompts: prompts, or templates with {slots}, for ``source: text_to_image``.
+        fill: words for each slot of the templates, e.g. ``{occupation: [nurse, engineer]}``.
+        latent: what a network that does not say so itself is fed with (ONNX, exported programs).
+        range: lowest and highest value of a network's images, where a file does not say so; None = -1..1.
+        sha256: vouches for a file that is a program (TorchScript, torch.export): 64 hex digits from a source you trust.
+        label: class of a conditional StyleGAN2, from 0; None = every class equally often.
         sampler: how latents are chosen, e.g. ``{method: magnet}``; None = the generator's own prior.
     """
 
@@ -43,7 +61,17 @@ class SourceSpec(_Strict):
     call: str | None = None
     truncation_psi: float = 1.0
     noise: Literal["const", "none"] = "const"
+    revision: str | None = None
+    scheduler: str | None = None
+    steps: Annotated[int, Field(gt=0)] | None = None
+    guidance: float | None = None
+    prompts: list[str] | None = None
+    fill: dict[str, list[str]] | None = None
+    latent: LatentSpec | None = None
+    range: tuple[float, float] | None = None
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     sampler: dict[str, Any] | None = None
+    label: Annotated[int, Field(ge=0)] | None = None
 
 
 class GeneratorSpec(SourceSpec):
@@ -122,6 +150,7 @@ class Spec(_Strict):
         batch: images drawn at once; results do not depend on it.
         shard: images a file; an interrupted run repeats at most this many.
         assets: folder where files named by data manifests are looked for.
+        commercial_use: refuse assets whose terms do not allow it, or state none.
         until: "decided" draws shard after shard until every limit is held or broken, at most ``samples`` a generator.
         calibration: a file made by ``genbias calibrate``, in the place of the one shipped with a built-in classifier.
         correct: correct the labels, or the probabilities where the calibration holds their errors.
@@ -147,6 +176,7 @@ class Spec(_Strict):
     batch: Annotated[int, Field(gt=0)] = 64
     shard: Annotated[int, Field(gt=0)] = 512
     assets: str | None = None
+    commercial_use: bool = False
 
     @property
     def references(self) -> list[ReferenceSpec]:

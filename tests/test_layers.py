@@ -12,23 +12,28 @@ LAYERS = [
     {"audit.errors"},
     {"audit.shapes", "audit.attributes", "audit.estimates", "audit.seeds", "audit.digests", "audit.provenance", "audit.quantities",
      "audit.verdict_text"},
-    {"audit.manifests", "audit.downloads", "audit.pixels", "audit.portraits", "audit.doctor"},
-    {"audit.sources", "audit.instruments", "audit.generators", "audit.records", "audit.metrics", "audit.labels", "audit.gallery"},
-    {"audit.spec", "audit.collect", "audit.verdicts", "audit.limits", "audit.result", "audit.attribute_rows", "audit.planning",
+    {"audit.manifests", "audit.asset_files", "audit.allowed_use", "audit.downloads", "audit.pixels", "audit.portraits", "audit.doctor",
+     "audit.protocols"},
+    {"audit.sources", "audit.reference_statistics", "audit.instruments", "audit.generators", "audit.records", "audit.metrics", "audit.labels",
+     "audit.gallery"},
+    {"audit.convert", "audit.spec", "audit.collect", "audit.verdicts", "audit.limits", "audit.result", "audit.attribute_rows", "audit.planning",
      "audit.evidence"},
     {"audit.labelled", "audit.label_audits", "audit.studies"},
-    {"audit.calibrations"},
+    {"audit.calibrations", "audit.probe"},
+    {"audit.fixed_references"},
     {"audit.quality", "audit.sequential"},
     {"audit.group_quality"},
     {"audit.measure", "audit.paired_quality"},
     {"audit.comparisons", "audit.plan"},
     {"audit.engines"},
     {"audit.audits"},
+    {"audit.assets_command", "audit.probe_command"},
     {"audit.cli", "audit.__main__", "audit", "audit.pytest_plugin", "audit.limit_files"},
 ]  # fmt: skip
 """From the bottom up. A module may import its own layer and those below."""
 
-UPWARD = {("audit.gallery", "audit.collect"), ("audit.sources", "audit.spec"), ("audit.instruments", "audit.spec")}
+UPWARD = {("audit.gallery", "audit.collect"), ("audit.sources", "audit.spec"), ("audit.instruments", "audit.spec"),
+          ("audit.sources.families", "audit.spec"), ("audit.sources.networks", "audit.spec")}  # fmt: skip
 """Names of types only, under TYPE_CHECKING."""
 
 

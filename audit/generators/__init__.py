@@ -1,14 +1,20 @@
-"""Networks that draw images, and the one function that loads them."""
+"""Networks that draw images, and the one function that loads them from whatever layout their weights have."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from audit.errors import ManifestError
+from audit.generators.fitting import fitted
+from audit.generators.pickles import shown
 from audit.generators.weights import read_weights
 
-__all__ = ["KINDS", "load"]
+__all__ = ["KINDS", "Opened", "load", "open_weights"]
+
+Opened = tuple[str, dict[str, Any], dict[str, Tensor]]
+"""What a weights file holds: kind, network arguments, tensors."""
 
 
 def _stylegan2(network: dict) -> nn.Module:
@@ -29,36 +35,84 @@ def _self_conditioned(network: dict) -> nn.Module:
     return SelfConditionedStyleGAN2(**network)
 
 
+def _dcgan32(network: dict) -> nn.Module:
+    from audit.generators.dcgan32 import DCGAN32
+
+    return DCGAN32(**network)
+
+
 KINDS: dict[str, Callable[[dict], nn.Module]] = {
     "stylegan2": _stylegan2,
     "self_conditioned": _self_conditioned,
     "latent_diffusion": _latent_diffusion,
+    "dcgan32": _dcgan32,
 }
-"""Builders of the project's own safetensors files, by the kind in their header."""
+"""Builders of the networks, by the kind in the header of the project's own safetensors files."""
 
 
 def load(path: str | Path, kind: str | tuple[str, ...] | None = None) -> nn.Module:
-    """Load a generator from a safetensors file written by genbias.
+    """Load a generator; the file's layout is told from its content, and nothing in the file is ever executed.
 
     Args:
-        path: the file, or the name of a shipped model ("stylegan2", "diffusion").
+        path: safetensors written by genbias, a pickle of the public StyleGAN2 implementation, a checkpoint of torch.save in
+            rosinality's layout; or the name of a shipped model ("stylegan2", "diffusion").
         kind: what it should be, one of :data:`KINDS` or several that would do; None = what the file says.
 
     Returns:
         A module in evaluation mode: z (n, z_dim) -> (n, 3, h, w) float32, nominal range -1..1.
 
     Raises:
-        ManifestError: unreadable file, unknown kind, or weights that do not fit the network (says which keys).
+        ManifestError: unreadable or unsafe file, unknown kind, weights that do not fit the network (says which keys) or are not finite.
     """
-    from audit.portraits.models import shipped
-
-    path = Path(path) if Path(path).suffix else shipped(str(path))
-    found, network, tensors = read_weights(path)
+    path = _found(path)
+    found, network, tensors = open_weights(path)
     wanted = tuple(KINDS) if kind is None else (kind,) if isinstance(kind, str) else kind
     if found not in KINDS or found not in wanted:
-        raise ManifestError(f"{path} holds a {found!r}; expected {' or '.join(wanted)}")
-    model = KINDS[found](network)
-    missing, extra = model.load_state_dict(tensors, strict=False)
-    if missing or extra:
-        raise ManifestError(f"{path} does not fit its own {found} network: missing {missing[:3]}, not expected {extra[:3]}")
-    return model.eval()
+        raise ManifestError(f"{path} holds a {shown(found)!r}; expected {' or '.join(wanted)}")
+    return fitted(KINDS[found], found, network, tensors, path)
+
+
+def open_weights(path: str | Path) -> Opened:
+    """Return (kind, network arguments, tensors) of a weights file, as data.
+
+    Raises:
+        ManifestError: it cannot be read safely, or is in no known layout; the sentence says what it looks like.
+    """
+    from audit.generators.recognise import format_of
+
+    path = _found(path)
+    layout = format_of(path)
+    if layout == "safetensors":
+        return read_weights(path)
+    if layout == "pickle":
+        from audit.generators.stylegan2_files import read_stylegan2
+
+        return "stylegan2", *read_stylegan2(path)
+    if layout == "torch":
+        return _state_dict(path)
+    raise ManifestError(f"{path} is a {'TorchScript' if layout == 'torchscript' else 'torch.export'} file, which is a program and not "
+                        f"weights; use it with `source: {layout}`")  # fmt: skip
+
+
+def _state_dict(path: Path) -> Opened:
+    from audit.generators.pickles_archives import read_torch
+    from audit.generators.pickles_tensors import StoredTensor
+    from audit.generators.rosinality import is_rosinality, read_rosinality
+
+    content = read_torch(path)
+    if is_rosinality(content):
+        return "stylegan2", *read_rosinality(content, path)
+    if not isinstance(content, dict):
+        raise ManifestError(f"{path} holds a {type(content).__name__}; expected a state dict of named tensors")
+    state = {str(k): v for k, v in content.items() if isinstance(v, StoredTensor)}
+    if any(k.startswith("generator_deconv.") for k in state):
+        return "dcgan32", {}, {k: v.read() for k, v in state.items()}
+    keys = ", ".join(shown(k) for k in list(content)[:4]) or "nothing"
+    raise ManifestError(f"{path} is a state dict of another architecture: its keys begin with {keys}; this reader knows StyleGAN2 in "
+                        f"rosinality's layout (style.1.weight, input.input ...) and DCGAN32 (generator_deconv.0.0.weight ...)")  # fmt: skip
+
+
+def _found(path: str | Path) -> Path:
+    from audit.portraits.models import shipped
+
+    return Path(path) if Path(path).suffix or Path(path).exists() else shipped(str(path))

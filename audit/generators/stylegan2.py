@@ -1,7 +1,7 @@
-"""StyleGAN2 generator: mapping network, modulated convolutions, per-pixel noise and skip outputs.
+"""StyleGAN2 generator: mapping network, modulated convolutions, per-pixel noise; skip outputs or residual blocks.
 
 Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", arXiv 1912.04958 (sections 2.2 weight
-demodulation, 4.1 skip outputs); parameter names and shapes follow the layout of the public StyleGAN2-ADA PyTorch files, so
+demodulation, 4.1 skip outputs and residual nets); parameter names and shapes follow the layout of the public StyleGAN2-ADA PyTorch files, so
 that their weights load unchanged. Departure: styles scale the activations instead of the weights, which is the same
 function and needs no grouped convolution, so it is fast on a processor.
 """
@@ -13,7 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from audit.errors import SourceError
+
 NoiseMode = Literal["const", "random", "none"]
+Architecture = Literal["skip", "resnet", "orig"]
 
 
 class FullyConnected(nn.Module):
@@ -34,12 +37,14 @@ class FullyConnected(nn.Module):
 class Mapping(nn.Module):
     """z (and a condition) -> w, with truncation towards the average w."""
 
-    def __init__(self, z_dim: int, c_dim: int, w_dim: int, num_ws: int, layers: int = 8, lr: float = 0.01) -> None:
+    def __init__(self, z_dim: int, c_dim: int, w_dim: int, num_ws: int, layers: int = 8, lr: float = 0.01, *,
+                 embed_width: int | None = None, hidden_width: int | None = None) -> None:  # fmt: skip
         super().__init__()
         self.z_dim, self.c_dim, self.w_dim, self.num_ws, self.num_layers = z_dim, c_dim, w_dim, num_ws, layers
+        embed_width = embed_width or w_dim
         if c_dim:
-            self.embed = FullyConnected(c_dim, w_dim)
-        widths = [(z_dim if z_dim else 0) + (w_dim if c_dim else 0)] + [w_dim] * layers
+            self.embed = FullyConnected(c_dim, embed_width)
+        widths = [z_dim + (embed_width if c_dim else 0)] + [hidden_width or w_dim] * (layers - 1) + [w_dim]
         for i in range(layers):
             setattr(self, f"fc{i}", FullyConnected(widths[i], widths[i + 1], activate=True, lr=lr))
         self.register_buffer("w_avg", torch.zeros(w_dim))
@@ -49,6 +54,8 @@ class Mapping(nn.Module):
         """Return (n, num_ws, w_dim)."""
         x = _unit_moment(z.float())
         if self.c_dim:
+            if c is None:
+                raise SourceError(f"this generator is conditional; expected a condition (n, {self.c_dim}) beside z, found none")
             y = _unit_moment(self.embed(c.float()))
             x = torch.cat([x, y], dim=1)
         for i in range(self.num_layers):
@@ -62,11 +69,15 @@ class Mapping(nn.Module):
 
 
 class SynthesisLayer(nn.Module):
-    """Modulated 3x3 convolution, noise, bias, leaky ReLU; ``up=2`` doubles the size with a [1, 3, 3, 1] filter."""
+    """Modulated 3x3 convolution, noise, bias, leaky ReLU; ``up=2`` doubles the size with a [1, 3, 3, 1] filter.
 
-    def __init__(self, inputs: int, outputs: int, w_dim: int, resolution: int, up: int = 1) -> None:
+    ``gain`` scales what comes out, ``clamp`` (times the gain) bounds it.
+    """
+
+    def __init__(self, inputs: int, outputs: int, w_dim: int, resolution: int, up: int = 1, *, gain: float = 1.0,
+                 clamp: float | None = None) -> None:  # fmt: skip
         super().__init__()
-        self.up, self.resolution = up, resolution
+        self.up, self.resolution, self.gain, self.clamp = up, resolution, math.sqrt(2) * gain, clamp and clamp * gain
         self.affine = FullyConnected(w_dim, inputs, bias=1)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
@@ -89,49 +100,68 @@ class SynthesisLayer(nn.Module):
         x = x * demodulate[:, :, None, None]
         if noise is not None:
             x = x + (noise * self.noise_strength).to(x.dtype)
-        return F.leaky_relu(x + self.bias.to(x.dtype)[None, :, None, None], 0.2) * math.sqrt(2)
+        x = F.leaky_relu(x + self.bias.to(x.dtype)[None, :, None, None], 0.2) * self.gain
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
 class ToRGB(nn.Module):
     """Modulated 1x1 convolution to colour, without demodulation."""
 
-    def __init__(self, inputs: int, w_dim: int) -> None:
+    def __init__(self, inputs: int, w_dim: int, clamp: float | None = None) -> None:
         super().__init__()
         self.affine = FullyConnected(w_dim, inputs, bias=1)
         self.weight = nn.Parameter(torch.randn(3, inputs, 1, 1))
         self.bias = nn.Parameter(torch.zeros(3))
-        self.weight_gain = 1 / math.sqrt(inputs)
+        self.weight_gain, self.clamp = 1 / math.sqrt(inputs), clamp
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         style = (self.affine(w) * self.weight_gain).to(x.dtype)
-        return F.conv2d(x * style[:, :, None, None], self.weight.to(x.dtype), self.bias.to(x.dtype))
+        x = F.conv2d(x * style[:, :, None, None], self.weight.to(x.dtype), self.bias.to(x.dtype))
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
+
+
+class Shortcut(nn.Module):
+    """The way around the two convolutions of a residual block: 1x1 convolution, twice the size, gain sqrt(1/2)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 1, 1))
+        self.register_buffer("resample_filter", _binomial_filter())
+        self.weight_gain = math.sqrt(0.5 / inputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return upsample(F.conv2d(x, (self.weight * self.weight_gain).to(x.dtype)), self.resample_filter)
 
 
 class SynthesisBlock(nn.Module):
     """All layers at one resolution."""
 
-    def __init__(self, inputs: int, outputs: int, w_dim: int, resolution: int) -> None:
+    def __init__(self, inputs: int, outputs: int, w_dim: int, resolution: int, *, architecture: Architecture = "skip",
+                 last: bool = False, clamp: float | None = None) -> None:  # fmt: skip
         super().__init__()
-        self.first = inputs == 0
+        self.first, self.residual = inputs == 0, inputs != 0 and architecture == "resnet"
         self.register_buffer("resample_filter", _binomial_filter())
         if self.first:
             self.const = nn.Parameter(torch.randn(outputs, resolution, resolution))
         else:
-            self.conv0 = SynthesisLayer(inputs, outputs, w_dim, resolution, up=2)
-        self.conv1 = SynthesisLayer(outputs, outputs, w_dim, resolution)
-        self.torgb = ToRGB(outputs, w_dim)
+            self.conv0 = SynthesisLayer(inputs, outputs, w_dim, resolution, up=2, clamp=clamp)
+        self.conv1 = SynthesisLayer(outputs, outputs, w_dim, resolution, gain=math.sqrt(0.5) if self.residual else 1.0, clamp=clamp)
+        if self.residual:
+            self.skip = Shortcut(inputs, outputs)
+        self.torgb = ToRGB(outputs, w_dim, clamp) if last or architecture == "skip" else None
 
 
 class Synthesis(nn.Module):
     """(n, num_ws, w_dim) -> (n, 3, size, size), nominal range -1..1."""
 
-    def __init__(self, w_dim: int, resolution: int, channels: dict[int, int]) -> None:
+    def __init__(self, w_dim: int, resolution: int, channels: dict[int, int], *, architecture: Architecture = "skip",
+                 clamp: float | None = None) -> None:  # fmt: skip
         super().__init__()
         self.resolutions = [2**i for i in range(2, int(math.log2(resolution)) + 1)]
         self.num_ws = 2 * len(self.resolutions)
         before = 0
         for r in self.resolutions:
-            setattr(self, f"b{r}", SynthesisBlock(before, channels[r], w_dim, r))
+            setattr(self, f"b{r}", SynthesisBlock(before, channels[r], w_dim, r, architecture=architecture, last=r == resolution, clamp=clamp))
             before = channels[r]
 
     def forward(self, ws: Tensor, *, noise: NoiseMode = "const", seeds_noise: dict[int, list[Tensor]] | None = None,
@@ -158,12 +188,16 @@ class Synthesis(nn.Module):
                 layers = [block.conv1]
             else:
                 layers = [block.conv0, block.conv1]
+            around = block.skip(x) if block.residual else None
             for i, layer in enumerate(layers):
                 given = seeds_noise[r][i] if seeds_noise is not None else None
                 x = layer(x, ws[:, at], _noise(layer, x.shape[0], noise, given, ws))
                 at += 1
-            colour = block.torgb(x, ws[:, at]).float()
-            image = colour if image is None else upsample(image, block.resample_filter) + colour
+            x = x if around is None else x + around
+            image = image if image is None else upsample(image, block.resample_filter)
+            if block.torgb is not None:
+                colour = block.torgb(x, ws[:, at]).float()
+                image = colour if image is None else image + colour
             if r == resolution:
                 break
         return image
@@ -177,15 +211,22 @@ class StyleGAN2(nn.Module):
         resolution: image side, a power of two.
         channels: feature maps at each resolution, e.g. ``{4: 128, 8: 128, 16: 96, 32: 64, 64: 32}``.
         mapping_layers: depth of the mapping network.
+        mapping_lr: its learning rate multiplier, by which its stored weights are scaled.
+        embed_width, hidden_width: of the mapping network's condition and hidden layers; None = ``w_dim``.
+        architecture: "skip" adds up a colour image of every resolution, "resnet" has residual blocks and "orig" neither.
+        conv_clamp: bound on what a convolution returns, None = no bound.
     """
 
     def __init__(self, *, z_dim: int = 512, c_dim: int = 0, w_dim: int = 512, resolution: int, channels: dict[int, int],
-                 mapping_layers: int = 8) -> None:  # fmt: skip
+                 mapping_layers: int = 8, mapping_lr: float = 0.01, embed_width: int | None = None, hidden_width: int | None = None,
+                 architecture: Architecture = "skip", conv_clamp: float | None = None) -> None:  # fmt: skip
         super().__init__()
         self.z_dim, self.c_dim, self.w_dim, self.resolution = z_dim, c_dim, w_dim, resolution
-        self.synthesis = Synthesis(w_dim, resolution, {int(k): v for k, v in channels.items()})
+        channels = {int(k): v for k, v in channels.items()}
+        self.synthesis = Synthesis(w_dim, resolution, channels, architecture=architecture, clamp=conv_clamp)
         self.num_ws = self.synthesis.num_ws
-        self.mapping = Mapping(z_dim, c_dim, w_dim, self.num_ws, mapping_layers)
+        self.mapping = Mapping(z_dim, c_dim, w_dim, self.num_ws, mapping_layers, mapping_lr, embed_width=embed_width,
+                               hidden_width=hidden_width)  # fmt: skip
 
     def forward(self, z: Tensor, c: Tensor | None = None, *, truncation_psi: float = 1.0,
                 truncation_cutoff: int | None = None, noise: NoiseMode = "const") -> Tensor:  # fmt: skip

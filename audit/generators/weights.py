@@ -47,5 +47,11 @@ def read_weights(path: Path) -> tuple[str, dict, dict[str, torch.Tensor]]:
         raise ManifestError(f"{path} cannot be read as safetensors ({error}); expected a file written by genbias") from None
     if "kind" not in header or "network" not in header:
         raise ManifestError(f"{path} has no 'kind' and 'network' in its header; expected a file written by genbias")
+    try:
+        network = json.loads(header["network"])
+    except (ValueError, RecursionError):
+        network = None
+    if not isinstance(network, dict):
+        raise ManifestError(f"{path} has a 'network' in its header that is no JSON mapping; expected a file written by genbias")
     tensors = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
-    return header["kind"], json.loads(header["network"]), tensors
+    return header["kind"], network, tensors

@@ -9,11 +9,13 @@ import torch
 from torch import nn
 
 from audit.errors import InstrumentError
-from audit.instruments.network import answers, open_network, readable_rows
+from audit.instruments.encoder_input import EncoderInput
+from audit.instruments.encoders import open_encoder
+from audit.instruments.network import answers, readable_rows
 from audit.manifests import Manifest
 from audit.sources.base import Batch
 
-VERSION = "1"
+VERSION = "2"
 
 
 class Embedder:
@@ -54,12 +56,21 @@ class Embedder:
         self.role, self.device, self.batch_size = role, device, batch_size
         self.features = contract.output.features
         self._input = contract.input
-        self._network = open_network(manifest, file=file, path=path, module=module, search=search, device=device)
+        self._pixels = EncoderInput(contract.input, device)
+        if contract.input.resize != "antialiased" and contract.input.crop.source == "face":
+            raise InstrumentError(
+                f"manifest {manifest.name!r} asks for the resize {contract.input.resize!r} of faces; it is of whole images, so state "
+                "crop: {from: image, square: false}"
+            )
+        self._network = open_encoder(manifest, file=file, path=path, module=module, search=search, device=device)
         self.digest = hashlib.sha256("|".join((VERSION, manifest.digest, self._network.digest)).encode()).hexdigest()
-        self.caveats = (
-            *manifest.caveats,
-            f"{manifest.title}: licence {manifest.licence}" + (f"; {manifest.terms}" if manifest.terms else ""),
-        )
+        licence = f"{manifest.title}: licence {manifest.licence}" + (f"; {manifest.terms}" if manifest.terms else "")
+        self._caveats = (*manifest.caveats, licence)
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What the report prints, with the sizes that Pillow had to resize."""
+        return (*self._caveats, *self._pixels.notes)
 
     def read(self, batch: Batch) -> dict[str, np.ndarray]:
         """Return ``{role: (n, d) float32}``; rows that cannot be read are NaN.
@@ -70,9 +81,9 @@ class Embedder:
         rows = readable_rows(batch)
         out = np.full((len(batch.ids), self.features), np.nan, dtype=np.float32)
         if len(rows):
-            said = answers(
+            said = self._whole(batch, rows) if self._input.resize != "antialiased" else answers(
                 self._network, batch, rows, self._input, batch_size=self.batch_size, device=self.device, role=self.role
-            )
+            )  # fmt: skip
             if said.shape[1] != self.features:
                 raise InstrumentError(
                     f"the encoder of {self.role!r} returned {said.shape[1]} features; "
@@ -80,3 +91,17 @@ class Embedder:
                 )
             out[rows] = said
         return {self.role: out}
+
+    def _whole(self, batch: Batch, rows: np.ndarray) -> np.ndarray:
+        """Return (len(rows), k): what the network says of whole images, resized in the way its manifest names."""
+        out: list[np.ndarray | None] = [None] * len(rows)
+        with torch.inference_mode():
+            for start in range(0, len(rows), self.batch_size):
+                part = rows[start : start + self.batch_size]
+                for members, pixels in self._pixels.portions([batch.images[int(row)] for row in part]):
+                    said = self._network.forward(pixels)
+                    if said.ndim != 2 or len(said) != len(members):
+                        raise InstrumentError(f"the network of {self.role!r} returned {tuple(said.shape)} for {len(members)} images")
+                    for at, row in zip(members, said.float().cpu().numpy(), strict=True):
+                        out[start + at] = row
+        return np.stack(out)

@@ -1,7 +1,6 @@
 """A network behind its contract: opened safely, fed with crops of a batch, asked in fixed portions."""
 
 import hashlib
-import importlib
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,14 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from audit.errors import InstrumentError
-from audit.manifests import DataFile, ImageInput, Manifest, checksum, resolve, verify
+from audit.instruments.alignment import aligned
+from audit.instruments.architectures import build, read_probe
+from audit.manifests import DataFile, ImageInput, Manifest, checksum, load_manifest, resolve, verify
 from audit.pixels import crop, normalise, resize
 from audit.sources.base import OK, Batch
 
 Forward = Callable[[Tensor], Tensor]
 
-ARCHITECTURES = ("torchvision.", "facenet_pytorch.")
-"""Packages whose networks a manifest may name; a state dict or safetensors file is loaded into them strictly."""
+PROBE = "probe"
+"""Architecture of a linear classifier on an encoder's features, as `genbias probe fit` writes it."""
 
 
 class Network(NamedTuple):
@@ -63,8 +64,10 @@ def open_network(
         forward = _torchscript(found, described, manifest, device)
     elif kind == "onnx":
         forward = _onnx(found, device)
+    elif manifest.architecture == PROBE:
+        return _probe(found, manifest, search, device)
     elif kind in ("state_dict", "safetensors"):
-        forward = _architecture(found, kind, manifest).eval().to(device)
+        forward = build(found, kind, manifest).eval().to(device)
     else:
         raise InstrumentError(
             f"manifest {manifest.name!r} describes a file of format {kind!r}, which cannot be opened "
@@ -116,36 +119,24 @@ def _onnx(path: Path, device: str | torch.device) -> Forward:
     return forward
 
 
-def _architecture(path: Path, kind: str, manifest: Manifest) -> nn.Module:
-    name = manifest.architecture or ""
-    if not name.startswith(ARCHITECTURES):
-        raise InstrumentError(
-            f"manifest {manifest.name!r} names the architecture {name!r}; expected one of "
-            f"{', '.join(a + '*' for a in ARCHITECTURES)}, or pass the module yourself"
-        )
-    arguments = dict(manifest.parameters)
-    dropped = tuple(arguments.pop("drop", ()))  # parts of the file that the network does without
-    package, _, builder = name.partition(".")
-    home = importlib.import_module("torchvision.models" if package == "torchvision" else package)
-    if not hasattr(home, builder):
-        raise InstrumentError(
-            f"manifest {manifest.name!r} names the architecture {name!r}, which {package} does not have"
-        )
-    module = getattr(home, builder)(**arguments)
-    if kind == "safetensors":
-        from safetensors.torch import load_file
+def _probe(path: Path, manifest: Manifest, search: Sequence[str | Path], device: str | torch.device) -> Network:
+    """A linear probe and the encoder it stands on, which must be the one it was fitted on."""
+    from audit.instruments.encoders import open_encoder
 
-        state = load_file(path)
-    else:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    state = {k: v for k, v in state.items() if not k.startswith(dropped)} if dropped else state
-    missing, extra = set(module.state_dict()) - set(state), set(state) - set(module.state_dict())
-    if missing or extra:
+    named = manifest.parameters.get("encoder")
+    if not isinstance(named, str):
+        raise InstrumentError(f"manifest {manifest.name!r} is a probe without parameters.encoder, the manifest of its encoder")
+    own = (manifest.folder or Path()) / named
+    encoder = open_encoder(load_manifest(own if named.endswith((".yaml", ".yml")) else named), search=search, device=device)
+    expected = manifest.parameters.get("encoder_digest")
+    if expected is not None and expected != encoder.digest:
         raise InstrumentError(
-            f"{path.name} does not fit {name}: missing {sorted(missing)[:5]}, unexpected {sorted(extra)[:5]}"
+            f"probe {manifest.name!r} was fitted on features of another encoder: expected weights {expected}, got "
+            f"{encoder.digest}; fit it again with `genbias probe fit`"
         )
-    module.load_state_dict(state)
-    return module
+    probe = read_probe(path, manifest).eval().to(device)
+    digest = hashlib.sha256((checksum(path) + encoder.digest).encode()).hexdigest()
+    return Network(lambda x: probe(encoder.forward(x)), digest)
 
 
 def _module_digest(module: nn.Module) -> str:
@@ -164,20 +155,37 @@ def readable_rows(batch: Batch) -> np.ndarray:
 
 
 def prepare(batch: Batch, rows: Sequence[int], contract: ImageInput, device: str | torch.device = "cpu") -> Tensor:
-    """Return (len(rows), 3, size, size) float32: crops of the images as the contract wants them."""
-    cuts = [_cut(batch, int(i), contract) for i in rows]
-    if len({c.shape for c in cuts}) == 1:
-        pixels = resize(torch.stack(cuts).to(device), contract.size, filter=contract.filter)
-    else:
-        pixels = resize([c.to(device) for c in cuts], contract.size, filter=contract.filter)
+    """Return (len(rows), 3, size, size) float32: crops of the images as the contract wants them.
+
+    Crops are kept with the batch, so that instruments with the same crop and size share them.
+
+    Raises:
+        InstrumentError: the contract aligns by landmarks, and the face finder set none.
+    """
+    key = (contract.crop, contract.size, contract.filter, str(device), tuple(int(i) for i in rows))
+    if key not in batch.prepared:
+        cuts = [_cut(batch, int(i), contract) for i in rows]
+        if len({(c.shape, c.dtype) for c in cuts}) == 1:
+            batch.prepared[key] = resize(torch.stack(cuts).to(device), contract.size, filter=contract.filter)
+        else:
+            batch.prepared[key] = resize([c.to(device) for c in cuts], contract.size, filter=contract.filter)
+    pixels = batch.prepared[key]
     if contract.channels == "BGR":
         pixels = pixels.flip(1)
-    return normalise(pixels, contract.mean, contract.std, low=contract.range[0], high=contract.range[1])
+    ready = normalise(pixels, contract.mean, contract.std, low=contract.range[0], high=contract.range[1])
+    return ready.clone() if ready is pixels else ready  # a network may write into its input, and others read these pixels
 
 
 def _cut(batch: Batch, row: int, contract: ImageInput) -> Tensor:
     image = batch.images[row]
     height, width = image.shape[-2:]
+    if batch.boxes is not None and contract.crop.source == "face" and contract.crop.align != "box":
+        if batch.landmarks is None:
+            raise InstrumentError(
+                f"the contract aligns faces as {contract.crop.align!r}, but the face finder sets no landmarks; use face_finder: mtcnn, "
+                "or align: box"
+            )
+        return aligned(image, batch.landmarks[row], contract.crop.align)
     if batch.boxes is not None and contract.crop.source == "face":
         return crop(image, batch.boxes[row], margin=contract.crop.margin, square=contract.crop.square)
     if height == width or not contract.crop.square:

@@ -1,12 +1,10 @@
 """Sources of images, and the one place where a spec's words become a source."""
 
-import json
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from audit.digests import digest, file_digest
-from audit.errors import SourceError, SpecError
+from audit.errors import SpecError
 from audit.sources.base import ImageSource
 
 if TYPE_CHECKING:
@@ -14,8 +12,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageSource", "open_source"]
 
-FAMILIES = {"stylegan2": ("stylegan2", "self_conditioned"), "diffusion": ("latent_diffusion",)}
-"""Generator families of a spec, and the kinds their weights may say."""
+FAMILIES = ("stylegan2", "diffusion", "dcgan32")
+"""Families opened by :mod:`audit.sources.families`."""
+
+NETWORKS = ("dcgan", "progan", "vae", "onnx", "exported")
+"""Families of other people's networks, opened by :mod:`audit.sources.networks`."""
 
 
 def open_source(name: str, spec: "SourceSpec", *, device: str = "cpu", assets: tuple[str, ...] = ()) -> ImageSource:
@@ -46,51 +47,37 @@ def _plain(name: str, spec: "SourceSpec", device: str, assets: tuple[str, ...]) 
         from audit.sources.folder import FolderSource
 
         return FolderSource(_needed(name, spec, "path"), name=name)
+    if spec.source == "statistics":
+        from audit.sources.statistics import StatisticsSource
+
+        return StatisticsSource(name, _needed(name, spec, "path"), search=assets)
     if spec.source == "callable":
         from audit.sources.callable import CallableSource
 
         return CallableSource(name, _needed(name, spec, "call"))
+    if spec.source in NETWORKS:
+        from audit.sources.networks import open_network
+
+        return open_network(name, spec, device=device, assets=assets)
+    if spec.source == "text_to_image" or (spec.source == "diffusion" and not _own(spec.weights)):
+        from audit.sources.networks import open_pipeline_source
+
+        return open_pipeline_source(name, spec, device=device, assets=assets)
     if spec.source in FAMILIES:
-        return _family(name, spec, device)
-    if spec.source == "dcgan32":
-        return _dcgan32(name, spec, device, assets)
-    known = ", ".join(["portraits", "folder", "callable", *FAMILIES, "dcgan32"])
+        from audit.sources.families import open_family
+
+        return open_family(name, spec, device=device, assets=assets)
+    if spec.source == "torchscript":
+        from audit.sources.families import open_torchscript
+
+        return open_torchscript(name, spec, device=device, assets=assets)
+    known = ", ".join(["portraits", "folder", "statistics", "callable", *FAMILIES, *NETWORKS, "text_to_image", "torchscript"])
     raise SpecError(f"generators.{name}.source: unknown source {spec.source!r}; expected one of {known}")
 
 
-def _family(name: str, spec: "SourceSpec", device: str) -> ImageSource:
-    from audit.generators import load
-    from audit.portraits.models import shipped
-    from audit.sources.latent import LatentSource
-
-    weights = _needed(name, spec, "weights")
-    path = shipped(weights) if weights.startswith("portraits/") else Path(weights)
-    if not path.is_file():
-        raise SourceError(f"generator {name!r}: no weights at {path}; expected a .safetensors file or portraits/NAME")
-    module = load(path, FAMILIES[spec.source])
-    call = {"truncation_psi": spec.truncation_psi, "noise": spec.noise} if spec.source == "stylegan2" else {}
-    if not call and (spec.truncation_psi, spec.noise) != (1, "const"):
-        raise SpecError(f"generators.{name}: a {spec.source} has neither truncation nor noise; leave truncation_psi and noise out")
-    caveats = () if spec.truncation_psi == 1 else (f"truncated with psi {spec.truncation_psi:g}, which narrows what it draws",)
-    return LatentSource(name, module, z_dim=module.z_dim, digest=digest([file_digest(path), call]), device=device, call=call,
-                        caveats=caveats, method=_method(path))  # fmt: skip
-
-
-def _method(weights: Path) -> dict | None:
-    """Return what the training of mitigated weights said about itself, kept beside them as NAME.method.json."""
-    said = weights.with_suffix(".method.json")
-    return json.loads(said.read_text(encoding="utf-8")) if said.is_file() else None
-
-
-def _dcgan32(name: str, spec: "SourceSpec", device: str, assets: tuple[str, ...]) -> ImageSource:
-    from audit.generators.dcgan32 import load_dcgan32
-    from audit.manifests import load_manifest, resolve
-    from audit.sources.latent import LatentSource
-
-    manifest = load_manifest(_needed(name, spec, "weights"))
-    path = resolve(manifest, search=assets)
-    caveats = (*manifest.caveats, f"{manifest.title}: licence {manifest.licence}")
-    return LatentSource(name, load_dcgan32(path), z_dim=100, prior="uniform", digest=file_digest(path), device=device, caveats=caveats)
+def _own(weights: str | None) -> bool:
+    """Whether these are weights of the project's own latent diffusion: a shipped model or a safetensors file."""
+    return weights is not None and (weights.startswith("portraits/") or Path(weights).suffix == ".safetensors")
 
 
 def _needed(name: str, spec: "SourceSpec", key: str) -> str:

@@ -22,6 +22,7 @@ class Batch:
         columns: further record columns the source knows, each (n,): "file", "truth:gender", "prompt", ...
         boxes: set by a face finder: n rows x0, y0, x1, y1 in pixels, NaN where no single face was chosen; None = the
             whole image is the face.
+        landmarks: set by a face finder with the boxes: (n, 5, 2) eyes, nose and corners of the mouth, x and y in pixels.
     """
 
     ids: np.ndarray
@@ -30,6 +31,8 @@ class Batch:
     status: list[str]
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     boxes: np.ndarray | None = None
+    landmarks: np.ndarray | None = None
+    prepared: dict[tuple, Tensor] = field(default_factory=dict, repr=False)  # cuts that several instruments read alike
 
 
 class ImageSource(Protocol):

@@ -46,6 +46,11 @@ class FolderSource:
         self._threads = threads or min(8, os.cpu_count() or 1)
         self._seen: dict[str, set[int]] = {}
 
+    @property
+    def files(self) -> list[str]:
+        """Names of the images relative to the source, in the order of their ids."""
+        return [str(name) for name in self._box.names]
+
     @cached_property
     def digest(self) -> str:
         """Hex sha256 over names, sizes and contents (long files: their edges and middle); no times, no paths."""

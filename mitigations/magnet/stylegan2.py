@@ -35,7 +35,7 @@ class StyleGAN2Volumes:
     @classmethod
     def of(cls, module: nn.Module, call: dict, projection: Tensor) -> "StyleGAN2Volumes | None":
         """Return it, or None where the module is something else or is called in a way that this does not know."""
-        known = type(module) is StyleGAN2 and not module.c_dim and set(call) <= {"truncation_psi", "truncation_cutoff", "noise"}
+        known = type(module) is StyleGAN2 and _plain(module) and not module.c_dim and set(call) <= {"truncation_psi", "truncation_cutoff", "noise"}
         if not known or call.get("noise", "const") not in ("const", "none"):
             return None
         return cls(module, projections_by_size(module.synthesis, projection), call.get("truncation_psi", 1.0),
@@ -80,3 +80,10 @@ def _largest(rows: Tensor, keep: int) -> Tensor:
     gram = rows @ rows.t() if len(rows) < rows.shape[1] else rows.t() @ rows
     found = torch.linalg.eigvalsh(gram).flip(0)[:keep].clamp(min=0).sqrt()
     return torch.nn.functional.pad(found, (0, keep - len(found)))
+
+
+def _plain(module: StyleGAN2) -> bool:
+    """Return whether colours are added up at every size and nothing is clamped, as the tangents worked out by hand assume."""
+    first = getattr(module.synthesis, f"b{module.synthesis.resolutions[0]}")
+    last = getattr(module.synthesis, f"b{module.synthesis.resolutions[-1]}")
+    return first.torgb is not None and not last.residual and last.conv1.clamp is None

@@ -114,3 +114,32 @@ def test_skin_is_read_darker_on_faces_that_fairface_labels_black_than_on_those_i
     lightness = {g: np.median(read["skin_tone:L"][group == g]) for g in ("White", "Black")}
     assert lightness["White"] - lightness["Black"] > 10
     assert (read["skin_tone:ita_valid"] == 1).mean() > 0.8
+
+
+def test_labelled_photographs_become_a_calibration_with_groups(assets):
+    from audit.labelled.pictures import calibrate_images
+
+    photos = assets / "photos"
+    made, _ = calibrate_images(photos / "aligned", photos / "aligned_fairface_scores.csv", classifier="face_age_gender", faces="aligned",
+                               attributes=["gender"], group="race4", assets=[str(assets)])  # fmt: skip
+    assert made.confusion("gender").sum() == 287
+    right = {g: np.trace(t) / t.sum() for g, t in made.groups("gender").items()}
+    assert set(right) == {"Asian", "Black", "Indian", "White"}
+    assert right["Asian"] > right["White"] > 0.7
+
+
+@pytest.mark.slow
+def test_a_wide_crop_takes_the_agreement_with_fairface_away(assets, tmp_path):
+    import shutil
+
+    from audit.labelled.crop_study import crop_study
+
+    photos = sorted((assets / "photos" / "aligned").glob("1*_face0.jpg"))[:48]
+    (tmp_path / "some").mkdir()
+    for photo in photos:
+        shutil.copy(photo, tmp_path / "some" / photo.name)
+    rows = crop_study(tmp_path / "some", assets / "photos" / "aligned_fairface_scores.csv", classifier="face_age_gender", assets=[str(assets)])
+    agreement = {r.crop: r.agreement for r in rows}
+    assert agreement["box"] > 0.72
+    assert agreement["box, margin .5"] < agreement["box"] - 0.1
+    assert abs(agreement["mirrored"] - agreement["box"]) < 0.1

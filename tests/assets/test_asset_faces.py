@@ -32,3 +32,31 @@ def test_almost_every_aligned_crop_shows_one_face(assets):
     states = read["face_finder:face"].tolist()
     assert states.count("one") >= 54
     assert states.count("several_faces") <= 2
+
+
+def test_boxes_and_landmarks_are_those_of_the_package_where_its_candidates_are_not_tied(assets, monkeypatch):
+    import facenet_pytorch.models.utils.detect_face as package
+    import torch
+    from facenet_pytorch import MTCNN
+
+    seen = drawn(assets / "photos" / "aligned", limit=24)
+    finder = FaceFinder(several="largest")
+    found = finder.find_all(seen.images)
+    network, tied = MTCNN(keep_all=True, min_face_size=20).eval(), []
+    real = package.batched_nms_numpy
+    monkeypatch.setattr(package, "batched_nms_numpy",
+                        lambda boxes, scores, *rest: tied.append(len(scores) > len(scores.unique())) or real(boxes, scores, *rest))  # fmt: skip
+    settled = 0
+    for image, ours in zip(seen.images, found, strict=True):
+        tied.clear()
+        with torch.inference_mode():
+            boxes, probabilities, points = network.detect(image.float().permute(1, 2, 0).contiguous(), landmarks=True)
+        if boxes is None or any(tied):
+            continue
+        strong = np.asarray(probabilities, dtype=float) >= finder.threshold
+        boxes, points = np.clip(np.asarray(boxes, dtype=float)[strong], 0, 300), np.asarray(points, dtype=float)[strong]
+        assert len(boxes) == len(ours.boxes)
+        assert np.abs(boxes - ours.boxes).max(initial=0) < 0.5
+        assert np.abs(points - ours.landmarks).max(initial=0) < 0.5
+        settled += 1
+    assert settled >= 15

@@ -1,6 +1,7 @@
 """Manifests are understood or refused in a sentence; files are verified before they are used."""
 
 import hashlib
+import re
 import subprocess
 import sys
 
@@ -68,6 +69,56 @@ def test_checksums_agree_with_the_prefixes_that_file_names_carry():
         for file in manifest.files:
             if file.sha256_prefix:
                 assert file.sha256_prefix in file.name
+
+
+def test_addresses_are_https_and_nothing_is_stated_by_half():
+    plain = {"celebahq_classifiers_nvidia"}  # published so; of no use without a checksum of one's own
+    for manifest in list_manifests():
+        for file in manifest.files:
+            for url in filter(None, (file.url, *file.mirrors)):
+                assert url.startswith("https://") or manifest.name in plain, url
+                assert " " not in url
+                assert "{" not in url
+            assert not file.mirrors or file.url
+
+
+def test_checksums_are_whole_lower_case_and_of_one_file_each():
+    seen = {}
+    for manifest in list_manifests():
+        for file in manifest.files:
+            if file.sha256:
+                assert re.fullmatch("[0-9a-f]{64}", file.sha256)
+                assert len(set(file.sha256)) > 8, "a made-up pattern"
+                assert seen.setdefault(file.sha256, file.name) == file.name
+            assert not file.sha256_prefix or not file.sha256, "a whole checksum says it all"
+
+
+def test_addresses_that_carry_their_sha256_agree_with_it():
+    for file in (f for m in list_manifests() for f in m.files if f.url):
+        for part in re.findall(r"/([0-9a-f]{64})/", file.url):
+            assert file.sha256 == part
+
+
+def test_what_is_not_known_of_a_manifest_is_said():
+    for manifest in list_manifests():
+        text = manifest.model_dump_json()
+        assert "check it" not in text, f"{manifest.name}: say status: unverified"
+        if manifest.format in ("torchscript", "pickle") and any(f.sha256 is None for f in manifest.files):
+            assert manifest.caveats, f"{manifest.name} is a program without a checksum and says nothing of it"
+        if manifest.kind == "encoder" and manifest.contract:
+            assert manifest.contract.output.features
+
+
+def test_nvidia_and_celeba_assets_do_not_pass_for_commercial_ones():
+    for manifest in list_manifests():
+        if "Nvidia" in manifest.licence or "CelebA" in f"{manifest.licence} {manifest.terms}" or "NC" in manifest.licence.split():
+            assert manifest.use != "any", manifest.name
+
+
+@pytest.mark.parametrize("name", ["../net.pt", "/etc/net.pt", "a/../../net.pt", "~/net.pt", ".hidden", "a\\b"])
+def test_a_file_name_cannot_leave_its_folder(tmp_path, name):
+    with pytest.raises(ManifestError, match="name"):
+        load_manifest(written(tmp_path, **with_file(name=name)))
 
 
 def test_an_unknown_manifest_is_told_with_the_nearest_name():

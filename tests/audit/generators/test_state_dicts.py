@@ -1,5 +1,7 @@
 """Other people's weight files: what is unwrapped, what is refused, and that refusing runs nothing."""
 
+import zipfile
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -39,7 +41,7 @@ def test_safetensors_and_the_old_torch_format_are_read_too(tmp_path):
 @pytest.mark.parametrize(("name", "content", "words"), [
     ("a.pth", b"\n<!DOCTYPE html><html>Sign in</html>", "is a web page, not weights"),
     ("a.pth", b"", "is not a file of tensors"),
-    ("a.pth", b"PK\x03\x04 cut short", "is not a file of tensors"),
+    ("a.pth", b"PK\x03\x04 cut short", "is a damaged zip or cut short"),
     ("a.safetensors", b"\xff" * 40, "is not a file of tensors"),
 ])  # fmt: skip
 def test_a_file_of_something_else_is_a_sentence(tmp_path, name, content, words):
@@ -61,9 +63,18 @@ def test_a_missing_file_and_one_without_tensors_are_sentences(tmp_path):
 def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path, zipped):
     proof = tmp_path / "ran"
     torch.save({"w": torch.zeros(1), "a": _Touch(str(proof))}, tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ManifestError, match="that can be read safely"):
+    with pytest.raises(ManifestError, match=r"it names (io|_io)\.open, and loading that would run code"):
         read_checkpoint(tmp_path / "x.pt")
     assert not proof.exists()
+
+
+def test_a_zip_that_would_unpack_to_gigabytes_is_refused_before_it_is_opened(tmp_path):
+    torch.save({"w": torch.zeros(4)}, tmp_path / "small.pt")
+    with zipfile.ZipFile(tmp_path / "small.pt") as small, zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb:
+        for name in small.namelist():
+            bomb.writestr(name, bytes(100 << 20) if name.endswith("data/0") else small.read(name))
+    with pytest.raises(ManifestError, match=r"would unpack to 104,8\d\d,\d+ bytes"):
+        read_checkpoint(tmp_path / "bomb.pt")
 
 
 def test_missing_unexpected_and_misshapen_tensors_are_named():

@@ -154,3 +154,16 @@ def test_the_digest_changes_with_weights_contract_and_attributes():
 def test_the_report_is_told_licence_terms_and_caveats():
     said = AttributeClassifier("c", manifest(GENDER, caveats=["Errs on Mondays."], terms="research only"), module=Says([[1, 0]]))
     assert said.caveats == ("Errs on Mondays.", "Toy: licence MIT; research only")
+
+
+def test_a_manifest_without_the_order_of_its_classes_is_refused_in_a_sentence(tmp_path):
+    import yaml
+
+    from audit.errors import ManifestError
+    from audit.manifests import load_manifest
+
+    head = {"attribute": "gender", "kind": "logits", "columns": [0, 1]}
+    content = {"name": "mine", "kind": "classifier", "title": "Mine", "licence": "MIT", "contract": {"input": {"size": 4}, "output": {"heads": [head]}}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ManifestError, match="head 'gender' does not say which column is which class; state them as its publisher does"):
+        load_manifest(tmp_path / "mine.yaml")

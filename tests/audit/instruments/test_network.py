@@ -245,3 +245,30 @@ def test_a_network_that_does_not_return_a_row_an_image_is_refused(tmp_path, wron
 
     with pytest.raises(InstrumentError, match=r"the network of 'r' returned .* for 2 images; expected \(n, columns\)"):
         answers(Network(wrong, ""), batch([split_image()] * 2), np.arange(2), ImageInput(size=4), batch_size=8, device="cpu", role="r")
+
+
+def test_a_face_is_aligned_by_its_landmarks_where_the_contract_says_so():
+    seen = batch([torch.zeros(3, 40, 40, dtype=torch.uint8)] * 2, boxes=np.array([[5, 5, 30, 30]] * 2, dtype=np.float32))
+    seen.images[1] = torch.full((3, 40, 40), 200, dtype=torch.uint8)
+    contract = ImageInput(size=6, range=(0, 255), crop=Crop(align="fairface"))
+    with pytest.raises(InstrumentError, match="aligns faces as 'fairface', but the face finder sets no landmarks"):
+        prepare(seen, [0, 1], contract)
+    seen.landmarks = np.array([[[12, 15], [22, 15], [17, 20], [13, 25], [21, 25]]] * 2, dtype=np.float32)
+    assert prepare(seen, [0, 1], contract).mean(dim=(1, 2, 3)).round().tolist() == [0, 200]
+
+
+def test_instruments_with_one_crop_share_it_and_none_can_spoil_it(monkeypatch):
+    import audit.instruments.network as network
+
+    cuts = []
+    real = network._cut
+    monkeypatch.setattr(network, "_cut", lambda *given: cuts.append(given) or real(*given))
+    seen = batch([split_image()])
+    first = prepare(seen, [0], ImageInput(size=4, range=(0, 255)))
+    kept = first.clone()
+    first.zero_()
+    assert torch.equal(prepare(seen, [0], ImageInput(size=4, range=(0, 255))), kept)
+    assert prepare(seen, [0], ImageInput(size=4, range=(-1, 1))).min() == -1
+    assert len(cuts) == 1
+    prepare(seen, [0], ImageInput(size=5))
+    assert len(cuts) == 2
