@@ -19,6 +19,7 @@ from audit.asset_files import checksum, home, resolve, search_path, verify
 from audit.errors import ManifestError
 
 __all__ = [
+    "HUB",
     "Contract",
     "Crop",
     "DataFile",
@@ -35,6 +36,9 @@ __all__ = [
     "search_path",
     "verify",
 ]
+
+HUB = "transformers"
+"""Architecture of a directory of the Hugging Face Hub: its config.json says which network it is."""
 
 Kind = Literal["classifier", "generator", "encoder", "face_finder", "dataset", "reference"]
 Format = Literal[
@@ -132,21 +136,31 @@ class Latent(_Model):
 class Head(_Model):
     """One attribute among the numbers a network returns.
 
-    ``classes`` maps a class to its column, to several columns that are added, or to null: what the others leave.
+    ``classes`` maps a class to its column, to several columns that are added, or to null: what the others leave. Where the
+    files name the columns (``id2label`` of a Hub directory), it maps to these words instead, and ``columns`` is left out.
     ``sigmoid`` columns are logits of independent yes/no questions. A ``value`` (years) is cut into classes by ``bins``
     [from, below); ``spread`` is the standard deviation of its error and makes the bins soft, null makes them hard.
     """
 
     attribute: str
     kind: Literal["probabilities", "logits", "sigmoid", "value"]
-    columns: tuple[int, ...] = Field(min_length=1)
-    classes: dict[str, int | tuple[int, ...] | None] = {}
+    columns: tuple[int, ...] = ()
+    classes: dict[str, int | str | tuple[int | str, ...] | None] = {}
     unit: str | None = None
     bins: dict[str, tuple[float | None, float | None]] = {}
     spread: float | None = Field(None, gt=0)
 
+    @property
+    def named(self) -> bool:
+        """Whether classes are given by words, which the model's own files turn into columns."""
+        return any(isinstance(c, str) for v in self.classes.values() for c in (v if isinstance(v, tuple) else (v,)))
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
+        if self.named and self.columns:
+            raise ValueError(f"head {self.attribute!r} gives classes by words and columns by number; leave the columns out, or number the classes")
+        if not self.named and not self.columns:
+            raise ValueError(f"head {self.attribute!r} has no columns; expected the numbers of the columns that belong to it")
         if self.kind == "value":
             if self.classes or len(self.columns) != 1 or not self.unit:
                 raise ValueError(
@@ -163,7 +177,7 @@ class Head(_Model):
                 f"head {self.attribute!r} of kind {self.kind!r} takes at least two classes, no bins or spread"
             )
         named = [c for v in self.classes.values() if v is not None for c in (v if isinstance(v, tuple) else (v,))]
-        if not set(named) <= set(self.columns) or len(set(named)) != len(named):
+        if len(set(named)) != len(named) or not (self.named or set(named) <= set(self.columns)):
             raise ValueError(
                 f"classes of head {self.attribute!r} must use each of its columns {list(self.columns)} once at most"
             )
@@ -242,6 +256,9 @@ class Manifest(_Model):
 def load_manifest(name_or_path: str | Path) -> Manifest:
     """Return a shipped manifest by name, or one of the user's by the path of its YAML file.
 
+    The path of a Hub directory (config.json, model.safetensors) stands for ``DIRECTORY/genbias.yaml`` or ``DIRECTORY.yaml``; files that it
+    does not list are the directory's.
+
     Raises:
         ManifestError: there is none, or it cannot be understood; an unknown key is told with the nearest valid one.
 
@@ -260,10 +277,34 @@ def load_manifest(name_or_path: str | Path) -> Manifest:
     for resource in _shipped():
         if resource.name == f"{text}.yaml":
             return _parse(resource.read_text(encoding="utf-8"), resource.name, None)
+    folder = Path(text).expanduser()
+    if (folder / "config.json").is_file():
+        return _hub_directory(folder)
     names = [r.name.removesuffix(".yaml") for r in _shipped()]
     raise ManifestError(
         f"no manifest is called {text!r}{_nearest(text, names)}; see `genbias assets list`, "
         "or give the path of a YAML file of your own"
+    )
+
+
+def _hub_directory(folder: Path) -> Manifest:
+    weights = next((n for n in ("model.safetensors", "pytorch_model.bin") if (folder / n).is_file()), None)
+    if weights is None:
+        raise ManifestError(f"{folder} has a config.json but no weights; expected model.safetensors or pytorch_model.bin beside it")
+    inside = folder / "genbias.yaml"
+    path = inside if inside.is_file() else folder.with_name(f"{folder.resolve().name}.yaml")
+    if not path.is_file():
+        raise ManifestError(
+            f"{folder} has no manifest; write {inside} with name, kind: classifier, title, licence and contract: {{output: {{heads: [{{attribute: "
+            "gender, kind: logits, classes: {feminine: female, masculine: male}}]}}, the classes by the labels of config.json"
+        )
+    manifest = load_manifest(path)
+    if manifest.files:
+        return manifest
+    format = "safetensors" if weights.endswith(".safetensors") else "state_dict"
+    file = DataFile(name=weights, path=weights)
+    return manifest.model_copy(
+        update={"files": (file,), "format": format, "architecture": manifest.architecture or HUB, "folder": folder.resolve()}
     )
 
 

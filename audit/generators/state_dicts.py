@@ -36,12 +36,13 @@ def read_checkpoint(path: str | Path, *, known: Iterable[type] = ()) -> Any:
         raise ManifestError(f"{path} is a web page, not weights; the download was answered by an error or consent page, so get it again")
     if head.startswith(b"pk\x03\x04"):
         zip_entries(path)  # one that would unpack to far more than it holds is refused before torch opens it
+    if path.suffix != ".safetensors":
+        read_torch(path)  # lengths and shapes are held against the bytes that are there before torch makes room for them
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
-        read_torch(path)  # lengths and shapes are held against the bytes that are there before torch makes room for them
         with torch.serialization.safe_globals(list(known)):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:  # a damaged or hostile file fails in any of a dozen ways; each means the same to the user

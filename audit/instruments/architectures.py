@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from audit.errors import InstrumentError
-from audit.manifests import Manifest
+from audit.manifests import HUB, Manifest
 
 ARCHITECTURES = ("torchvision.", "timm.", "facenet_pytorch.")
 """Packages whose networks a manifest may name; a state dict or safetensors file is loaded into them strictly."""
@@ -30,10 +30,14 @@ def build(path: Path, kind: str, manifest: Manifest) -> nn.Module:
         InstrumentError: the architecture is not known, the file holds no tensors, or they do not fit; the sentence names keys.
     """
     name = manifest.architecture or ""
+    if name == HUB:
+        from audit.instruments.hub_classifier import build_hub
+
+        return build_hub(read_tensors(path, kind), manifest, path.name)
     if not name.startswith(ARCHITECTURES):
         raise InstrumentError(
             f"manifest {manifest.name!r} names the architecture {name!r}; expected one of "
-            f"{', '.join(a + '*' for a in ARCHITECTURES)}, or pass the module yourself"
+            f"{', '.join(a + '*' for a in ARCHITECTURES)}, {HUB} (a Hub directory), or pass the module yourself"
         )
     arguments = dict(manifest.parameters)
     dropped = tuple(arguments.pop("drop", ()))

@@ -12,7 +12,7 @@ from torch import nn
 from audit.attributes import ATTRIBUTES
 from audit.errors import InstrumentError
 from audit.instruments.network import answers, open_network, readable_rows
-from audit.manifests import Head, Manifest
+from audit.manifests import HUB, Head, Manifest, resolve, verify
 from audit.sources.base import Batch
 
 VERSION = "1"
@@ -54,9 +54,21 @@ class AttributeClassifier:
         device: str | torch.device = "cpu",
         batch_size: int = 64,
     ) -> None:
+        if manifest.architecture == HUB and module is None:
+            from audit.instruments.hub_classifier import completed
+
+            described = manifest.file(file)
+            path = resolve(manifest, file=file, search=search) if path is None else verify(Path(path), described, manifest.name)
+            manifest = completed(manifest, Path(path).parent)
         if manifest.contract is None or manifest.contract.input is None or not manifest.contract.output.heads:
             raise InstrumentError(
                 f"manifest {manifest.name!r} has no contract with an input and heads; a classifier needs both"
+            )
+        words = next((h.attribute for h in manifest.contract.output.heads if h.named), None)
+        if words is not None:
+            raise InstrumentError(
+                f"head {words!r} of manifest {manifest.name!r} gives classes by words, and no config.json of a Hub directory numbers them; state "
+                "columns and classes by number"
             )
         self.role, self.device, self.batch_size = role, device, batch_size
         self.heads = _chosen(manifest, attributes)

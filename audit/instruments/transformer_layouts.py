@@ -45,6 +45,16 @@ _HUB_DINOV2 = (
     (r"^encoder\.layer\.(\d+)\.layer_scale([12])\.lambda1$", r"blocks.\1.ls\2.gamma"),
     (r"^encoder\.layer\.(\d+)\.mlp\.", r"blocks.\1.mlp."),
 )
+_HUB_VIT = (
+    *((pattern.replace(r"^", r"^vit\."), name) for pattern, name in _HUB_DINOV2[:4]),
+    (r"^classifier\.", "head."),
+    (r"^vit\.encoder\.layer\.(\d+)\.layernorm_before\.", r"blocks.\1.norm1."),
+    (r"^vit\.encoder\.layer\.(\d+)\.layernorm_after\.", r"blocks.\1.norm2."),
+    (r"^vit\.encoder\.layer\.(\d+)\.attention\.attention\.(?:(q)uery|(k)ey|(v)alue)\.", r"blocks.\1.attn.\2\3\4."),
+    (r"^vit\.encoder\.layer\.(\d+)\.attention\.output\.dense\.", r"blocks.\1.attn.proj."),
+    (r"^vit\.encoder\.layer\.(\d+)\.intermediate\.dense\.", r"blocks.\1.mlp.fc1."),
+    (r"^vit\.encoder\.layer\.(\d+)\.output\.dense\.", r"blocks.\1.mlp.fc2."),
+)
 _MARKS = (("visual.conv1.weight", _OPENAI), ("vision_model.embeddings.class_embedding", _HUB_CLIP), ("embeddings.cls_token", _HUB_DINOV2))
 _DROPPED = ("mask_token", "num_batches_tracked")
 
@@ -65,14 +75,32 @@ def canonical(state: dict[str, Tensor]) -> dict[str, Tensor]:
     rules = next((rules for mark, rules in _MARKS if mark in state), None)
     if rules is None:
         return {name: tensor for name, tensor in state.items() if name not in _DROPPED}
-    named = {}
+    return _joined(_renamed(state, rules)[0])
+
+
+def hub_vit(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of transformers' ViTForImageClassification under the same names, its classifier as ``head``.
+
+    Nothing but a pooler, which does not take part, is left out; queries, keys and values without biases get zeros. Unknown names stay.
+    """
+    named, rest = _renamed({name: tensor for name, tensor in state.items() if not name.startswith("vit.pooler.")}, _HUB_VIT)
+    for name in [name for name in named if re.match(r"^blocks\.\d+\.attn\.[qkv]\.weight$", name)]:
+        named.setdefault(name.replace("weight", "bias"), torch.zeros(named[name].shape[0]))
+    return {**_joined(named), **rest}
+
+
+def _renamed(state: dict[str, Tensor], rules: tuple[tuple[str, str], ...]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return what the rules rename, and the rest."""
+    named, rest = {}, {}
     for name, tensor in state.items():
         for pattern, replacement in rules:
             new, found = re.subn(pattern, replacement, name)
             if found:
                 named[new] = tensor
                 break
-    return _joined(named)
+        else:
+            rest[name] = tensor
+    return named, rest
 
 
 def _joined(named: dict[str, Tensor]) -> dict[str, Tensor]:
