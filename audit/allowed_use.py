@@ -5,6 +5,7 @@ code says of weights trained on photographs of people.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from audit.errors import ManifestError
 from audit.manifests import Manifest, load_manifest
@@ -46,6 +47,7 @@ def manifests_of(names: Iterable[str | None]) -> list[Manifest]:
     """
     found = []
     for name in dict.fromkeys(n for n in names if n):
-        if name == "mtcnn" or not (name.startswith("portraits") or (("/" in name or "." in name) and not name.endswith((".yaml", ".yml")))):
+        described = (Path(name).expanduser() / "genbias.yaml").is_file()  # a classifier's directory
+        if described or name == "mtcnn" or not (name.startswith("portraits") or (("/" in name or "." in name) and not name.endswith((".yaml", ".yml")))):
             found.append(load_manifest(name))
     return found

@@ -130,6 +130,9 @@ def fit_probe(images: str | Path, labels: str | Path | None = None, *, attribute
 
     if faces not in ("find", "aligned"):
         raise SpecError(f"faces is {faces!r}; expected 'find' (look for them) or 'aligned' (each image is one face)")
+    if encoder.startswith("portraits"):
+        raise SpecError(f"encoder {encoder!r} is built in for drawn portraits and has no manifest; a probe needs an encoder of photographs with one, "
+                        "such as facenet_vggface2")  # fmt: skip
     described = load_manifest(encoder)
     embed = Embedder("features", described, search=assets, device=device)
     if embed._input.resize != "antialiased":

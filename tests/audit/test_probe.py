@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 from torch import nn
 
-from audit.errors import InstrumentError, RecordError
+from audit.errors import InstrumentError, RecordError, SpecError
 from audit.instruments import open_instruments
 from audit.labelled.calibration_file import read_calibration_file
 from audit.probe import fit, fit_probe
@@ -124,6 +124,12 @@ def test_a_probe_on_another_encoder_is_refused(tmp_path, encoder, pictures):
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(InstrumentError, match="was fitted on features of another encoder"):
         open_instruments(InstrumentsSpec(classifier=str(path)))
+
+
+@pytest.mark.parametrize("name", ["portraits", "portraits_a"])
+def test_a_network_of_the_built_in_world_is_no_encoder_for_a_probe(tmp_path, pictures, name):
+    with pytest.raises(SpecError, match=f"encoder '{name}' is built in for drawn portraits"):
+        fit_probe(pictures, attribute="gender", encoder=name, out=tmp_path, rng=np.random.default_rng(0))
 
 
 def test_the_command_takes_a_table_and_says_what_to_put_into_a_spec(tmp_path, encoder, pictures):
