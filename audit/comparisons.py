@@ -11,7 +11,7 @@ from audit.calibrations import Calibration
 from audit.estimates import NotMeasured
 from audit.group_quality import GroupQuality
 from audit.labels import cells, labels, role_of
-from audit.measure import target_shares
+from audit.measure import design_effect, target_shares
 from audit.metrics.paired_corrected import corrected_discrepancy_difference, corrected_share_difference
 from audit.paired_quality import numbers, quality_rows
 from audit.quality import Quality
@@ -86,10 +86,12 @@ def _fairness(run: Run, spec: Spec, candidate: str, baseline: str, readers: dict
             if after is None or before is None:
                 continue
             shown = reader if role else _reader(ours, attribute)
-            yield from _rows(spec, attribute, after, before, None, reader=shown)
+            k = len(cells(attribute))
+            effect = max(design_effect(said, frame, k) for said, frame in ((after, ours), (before, theirs)))
+            yield from _rows(spec, attribute, after, before, None, reader=shown, effect=effect)
             confusion = calibration.confusion(attribute) if calibration is not None and shown == reader else None
             if confusion is not None:
-                yield from _rows(spec, attribute, after, before, confusion, reader=shown)
+                yield from _rows(spec, attribute, after, before, confusion, reader=shown, effect=effect)
 
 
 def _reader(frame: pd.DataFrame, attribute: str) -> str:
@@ -97,16 +99,16 @@ def _reader(frame: pd.DataFrame, attribute: str) -> str:
 
 
 def _rows(spec: Spec, attribute: str, after: np.ndarray, before: np.ndarray, confusion: np.ndarray | None, *,
-          reader: str) -> Iterator[dict]:  # fmt: skip
+          reader: str, effect: float) -> Iterator[dict]:  # fmt: skip
     """Yield the discrepancy, then each share, of labels as they came (no confusion) or corrected."""
     names, target = cells(attribute), target_shares(spec, attribute)
     common = {"attribute": attribute, "reader": reader, "corrected": confusion is not None, "protocol": None, "family": "fairness"}
     if confusion is None:
-        whole = metrics.paired_discrepancy_difference(after, before, len(names), target, spec.level)
-        each = metrics.paired_share_difference(after, before, len(names), spec.level)
+        whole = metrics.paired_discrepancy_difference(after, before, len(names), target, spec.level, design_effect=effect)
+        each = metrics.paired_share_difference(after, before, len(names), spec.level, design_effect=effect)
     else:
-        whole = corrected_discrepancy_difference(after, before, confusion, target=target, level=spec.level)
-        each = corrected_share_difference(after, before, confusion, level=spec.level)
+        whole = corrected_discrepancy_difference(after, before, confusion, target=target, level=spec.level, design_effect=effect)
+        each = corrected_share_difference(after, before, confusion, level=spec.level, design_effect=effect)
     read = (after != metrics.MISSING) & (before != metrics.MISSING)
     sides = [_shares(said[read], len(names), confusion) for said in (after, before)]
     wished = np.full(len(names), 1 / len(names)) if target is None else target

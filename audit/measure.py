@@ -101,7 +101,7 @@ def reading(frame: pd.DataFrame, attribute: str, spec: Spec, *, calibration: Cal
     counts = metrics.class_counts(said, k)
     missing = int((said == MISSING).sum())
     path = None if looks is None else np.array([metrics.class_counts(said[:n], k) for n in looks])
-    effect = _design_effect(said, frame["unit"].to_numpy(), k) if "unit" in frame else 1.0
+    effect = design_effect(said, frame, k)
     known = calibration if calibration is not None and _calibrated(frame, attribute) else None
     found = {"counts": counts, "missing": missing, "design_effect": effect, "path": path, "training": training}
     within = spec.correct_within
@@ -120,10 +120,12 @@ def reading(frame: pd.DataFrame, attribute: str, spec: Spec, *, calibration: Cal
     return Reading(**found, errors=model, confusion=table)
 
 
-def _design_effect(said: np.ndarray, units: np.ndarray, k: int) -> float:
-    """Return images counted for each independent one; where all are of one unit, they count as one image."""
+def design_effect(said: np.ndarray, frame: pd.DataFrame, k: int) -> float:
+    """Return images counted for each independent one, 1 without units; where all are of one unit, they count as one image."""
+    if "unit" not in frame:
+        return 1.0
     read = int((said != MISSING).sum())
-    found = effective_counts(said, units, k)
+    found = effective_counts(said, frame["unit"].to_numpy(), k)
     return max(read / found.n, 1.0) if isinstance(found, EffectiveCounts) else max(float(read), 1.0)
 
 

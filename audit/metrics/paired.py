@@ -29,7 +29,7 @@ from audit.errors import MetricError
 from audit.estimates import Estimate, Measurement, NotMeasured
 from audit.metrics.discrepancy import as_target
 from audit.metrics.features import MISSING, as_labels
-from audit.metrics.shares import check_level, comparisons
+from audit.metrics.shares import check_level, comparisons, said_of_design
 
 
 class PairedShares(NamedTuple):
@@ -64,7 +64,8 @@ class PairedDiscrepancy(NamedTuple):
     dropped: int
 
 
-def paired_share_difference(candidate_labels: Any, baseline_labels: Any, k: int, level: float = 0.95) -> PairedShares:
+def paired_share_difference(candidate_labels: Any, baseline_labels: Any, k: int, level: float = 0.95, *,
+                            design_effect: float = 1.0) -> PairedShares:  # fmt: skip
     """Return the change of each class share between two generators that drew the same ids.
 
     Args:
@@ -72,6 +73,7 @@ def paired_share_difference(candidate_labels: Any, baseline_labels: Any, k: int,
         baseline_labels: (n,) the same for the baseline, in the same order of ids.
         k: number of classes, two or more.
         level: simultaneous confidence level.
+        design_effect: ids counted for each independent one, 1 or more; see `audit.metrics.resampling`.
 
     Returns:
         Differences and p-values; NotMeasured and None where no id was read on both sides.
@@ -90,19 +92,20 @@ def paired_share_difference(candidate_labels: Any, baseline_labels: Any, k: int,
     if n == 0:
         return PairedShares((NotMeasured("no id was read on both sides"),) * k, (None,) * k, 0, dropped)
     z = float(ndtri(1 - (1 - level) / comparisons(k) / 2))
-    method = f"Tango score interval, paired, Bonferroni over {k} classes"
+    check_design(design_effect)
+    method = f"Tango score interval, paired, Bonferroni over {k} classes" + said_of_design(design_effect)
     differences, p_values = [], []
     for j in range(k):
         gained = int(table[j].sum() - table[j, j])
         lost = int(table[:, j].sum() - table[j, j])
-        low, high = _tango(gained, lost, n, z)
+        low, high = _tango(gained / design_effect, lost / design_effect, n / design_effect, z)
         differences.append(Estimate((gained - lost) / n, low, high, n, level, "share", method))
-        p_values.append(_mid_p(gained, lost))
+        p_values.append(_mid_p(gained, lost) if design_effect == 1 else _normal_p(gained, lost, design_effect))
     return PairedShares(tuple(differences), tuple(p_values), n, dropped)
 
 
 def paired_discrepancy_difference(
-    candidate_labels: Any, baseline_labels: Any, k: int, target: Any = None, level: float = 0.95
+    candidate_labels: Any, baseline_labels: Any, k: int, target: Any = None, level: float = 0.95, *, design_effect: float = 1.0
 ) -> PairedDiscrepancy:
     """Return the change of the fairness discrepancy between two generators that drew the same ids.
 
@@ -112,6 +115,7 @@ def paired_discrepancy_difference(
         k: number of classes, two or more.
         target: (k,) shares adding to 1; None = 1/k each.
         level: confidence level.
+        design_effect: as :func:`paired_share_difference`.
 
     Returns:
         Difference and p-value; NotMeasured and None where fewer than two ids were read on both sides.
@@ -135,12 +139,13 @@ def paired_discrepancy_difference(
     plain, corrected = (
         float(f(shares[0]) - f(shares[1])) for f in (lambda q: _plain(q, t), lambda q: _corrected(q, t, n))
     )
-    error = _paired_error(table, t)
+    check_design(design_effect)
+    error = _paired_error(table, t) * math.sqrt(design_effect)
     half = float(ndtri(0.5 + level / 2)) * error
     low, high = sorted((plain, corrected))
     gap = max(low, -high, 0.0)  # how far 0 lies outside
     p_value = 1.0 if gap == 0 else min(1.0, 2 * float(ndtr(-gap / error)))
-    method = "paired delta method over the plain and the bias-corrected difference"
+    method = "paired delta method over the plain and the bias-corrected difference" + said_of_design(design_effect)
     return PairedDiscrepancy(
         Estimate(plain, low - half, high + half, n, level, "distance", method), p_value, n, dropped
     )
@@ -161,7 +166,21 @@ def pairs_of(candidate_labels: Any, baseline_labels: Any, k: int) -> tuple[NDArr
     return table, int((~read).sum())
 
 
-def _tango(gained: int, lost: int, n: int, z: float) -> tuple[float, float]:
+def check_design(design_effect: float) -> None:
+    """Refuse a design effect below 1.
+
+    Raises:
+        MetricError: it is.
+    """
+    if not 1 <= design_effect < math.inf:
+        raise MetricError(f"a design effect is 1 or more, got {design_effect}")
+
+
+def _normal_p(gained: int, lost: int, design_effect: float) -> float:
+    return 1.0 if gained == lost else min(1.0, 2 * float(ndtr(-abs(gained - lost) / math.sqrt((gained + lost) * design_effect))))
+
+
+def _tango(gained: float, lost: float, n: float, z: float) -> tuple[float, float]:
     def score(d: float) -> float:
         b = -gained - lost + (2 * n - gained + lost) * d
         rare = (math.sqrt(max(b * b + 8 * n * lost * d * (1 - d), 0.0)) - b) / (4 * n)

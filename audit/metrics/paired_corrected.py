@@ -29,13 +29,14 @@ from audit.estimates import Estimate, NotMeasured
 from audit.metrics.correction import corrected_share_box
 from audit.metrics.discrepancy import as_target
 from audit.metrics.features import as_array
-from audit.metrics.paired import PairedDiscrepancy, PairedShares, pairs_of, slope
-from audit.metrics.shares import check_level, comparisons
+from audit.metrics.paired import PairedDiscrepancy, PairedShares, check_design, pairs_of, slope
+from audit.metrics.shares import check_level, comparisons, said_of_design
 
 Floats = NDArray[np.float64]
 
 
-def corrected_share_difference(candidate_labels: Any, baseline_labels: Any, confusion: Any, *, level: float = 0.95) -> PairedShares:
+def corrected_share_difference(candidate_labels: Any, baseline_labels: Any, confusion: Any, *, level: float = 0.95,
+                               design_effect: float = 1.0) -> PairedShares:  # fmt: skip
     """Return the change of each corrected class share between two generators that drew the same ids.
 
     Args:
@@ -43,6 +44,7 @@ def corrected_share_difference(candidate_labels: Any, baseline_labels: Any, conf
         baseline_labels: (n,) the same for the baseline, in the same order of ids.
         confusion: (K, K) counts of a labelled calibration set, row = true class, column = label.
         level: simultaneous confidence level.
+        design_effect: ids counted for each independent one, 1 or more.
 
     Returns:
         Differences and p-values in step with the intervals; NotMeasured and None where fewer than two ids were read on both
@@ -57,11 +59,11 @@ def corrected_share_difference(candidate_labels: Any, baseline_labels: Any, conf
         0.333
     """
     k = len(as_array(confusion))
-    both, dropped = _both(candidate_labels, baseline_labels, confusion, level)
+    both, dropped = _both(candidate_labels, baseline_labels, confusion, level, design_effect)
     if isinstance(both, NotMeasured):
         return PairedShares((both,) * k, (None,) * k, both.n, dropped)
     z = float(ndtri(1 - (1 - level) / comparisons(k) / 2))
-    method = f"paired delta method with calibration of {int(both.m.sum())} images, Bonferroni over {k} classes"
+    method = f"paired delta method with calibration of {int(both.m.sum())} images, Bonferroni over {k} classes" + said_of_design(design_effect)
     differences, p_values = [], []
     for j, row in enumerate(both.inverse):
         value = float(both.shares[0][j] - both.shares[1][j])
@@ -74,7 +76,7 @@ def corrected_share_difference(candidate_labels: Any, baseline_labels: Any, conf
 
 
 def corrected_discrepancy_difference(candidate_labels: Any, baseline_labels: Any, confusion: Any, *, target: Any = None,
-                                     level: float = 0.95) -> PairedDiscrepancy:  # fmt: skip
+                                     level: float = 0.95, design_effect: float = 1.0) -> PairedDiscrepancy:  # fmt: skip
     """Return the change of the corrected fairness discrepancy between two generators that drew the same ids.
 
     Args:
@@ -83,6 +85,7 @@ def corrected_discrepancy_difference(candidate_labels: Any, baseline_labels: Any
         confusion: the same.
         target: (K,) shares adding to 1; None = 1/K each.
         level: confidence level.
+        design_effect: as :func:`corrected_share_difference`.
 
     Returns:
         Difference and p-value; NotMeasured and None as :func:`corrected_share_difference`.
@@ -96,7 +99,7 @@ def corrected_discrepancy_difference(candidate_labels: Any, baseline_labels: Any
         -0.707
     """
     t = as_target(target, len(as_array(confusion)))
-    both, dropped = _both(candidate_labels, baseline_labels, confusion, level)
+    both, dropped = _both(candidate_labels, baseline_labels, confusion, level, design_effect)
     if isinstance(both, NotMeasured):
         return PairedDiscrepancy(NotMeasured(both.reason, both.n, "distance"), None, both.n, dropped)
     plain = float(np.linalg.norm(both.shares[0] - t) - np.linalg.norm(both.shares[1] - t))
@@ -106,12 +109,12 @@ def corrected_discrepancy_difference(candidate_labels: Any, baseline_labels: Any
     low, high = sorted((plain, freed[0] - freed[1]))
     gap = max(low, -high, 0.0)
     p_value = 1.0 if gap == 0 else min(1.0, 2 * float(ndtr(-gap / error)))
-    method = f"paired delta method with calibration of {int(both.m.sum())} images"
+    method = f"paired delta method with calibration of {int(both.m.sum())} images" + said_of_design(design_effect)
     return PairedDiscrepancy(Estimate(plain, low - half, high + half, both.n, level, "distance", method), p_value, both.n, dropped)
 
 
 class _Both(NamedTuple):
-    """Both sides, candidate first: corrected shares, label shares, softened table, and the one error matrix they share."""
+    """Both sides, candidate first: corrected shares, label shares, softened table, the one error matrix they share, and independent ids."""
 
     shares: tuple[Floats, Floats]
     labelled: tuple[Floats, Floats]
@@ -120,6 +123,7 @@ class _Both(NamedTuple):
     rates: Floats
     m: NDArray[np.int64]
     n: int
+    worth: float
 
     def variance(self, candidate: Floats, baseline: Floats) -> float:
         """Return the variance of candidate.q_c - baseline.q_b, both over labels, with the calibration's part."""
@@ -128,7 +132,7 @@ class _Both(NamedTuple):
         drawn = candidate**2 @ q_c + baseline**2 @ q_b - 2 * candidate @ self.table @ baseline - mean**2
         pull = np.outer(candidate, self.shares[0]) - np.outer(baseline, self.shares[1])
         measured = ((pull**2 * self.rates).sum(axis=0) - (pull * self.rates).sum(axis=0) ** 2) / self.m
-        return max(float(drawn), 0.0) / self.n + max(float(measured.sum()), 0.0)
+        return max(float(drawn), 0.0) / self.worth + max(float(measured.sum()), 0.0)
 
     def spread(self, side: int) -> float:
         """Return the trace of the variance of one side's corrected shares."""
@@ -136,7 +140,9 @@ class _Both(NamedTuple):
         return sum(self.variance(*((row, none) if side == 0 else (none, row))) for row in self.inverse)
 
 
-def _both(candidate_labels: Any, baseline_labels: Any, confusion: Any, level: float) -> tuple[_Both | NotMeasured, int]:
+def _both(candidate_labels: Any, baseline_labels: Any, confusion: Any, level: float,
+          design_effect: float) -> tuple[_Both | NotMeasured, int]:  # fmt: skip
+    check_design(design_effect)
     counts = as_array(confusion)
     table, dropped = pairs_of(candidate_labels, baseline_labels, len(counts))
     check_level(level)
@@ -157,6 +163,7 @@ def _both(candidate_labels: Any, baseline_labels: Any, confusion: Any, level: fl
         rates=(softened / softened.sum(axis=1, keepdims=True)).T,
         m=m,
         n=n,
+        worth=n / design_effect,
     ), dropped
 
 

@@ -107,3 +107,22 @@ def test_what_is_no_pair_or_no_table_is_refused():
         corrected_share_difference([0, 1], [0], CONFUSION)
     with pytest.raises(MetricError, match="counts"):
         corrected_discrepancy_difference([0, 1], [0, 1], [[0.9, 0.1], [0.2, 0.8]])
+
+
+def test_a_design_effect_of_four_doubles_the_intervals_of_paired_differences():
+    rng = np.random.default_rng(1)
+    after, before = rng.integers(0, 2, 4000), (rng.random(4000) < 0.8).astype(int)
+    table = np.diag([40_000, 40_000]) + 400
+    for plain, wide in (
+        (paired_discrepancy_difference(after, before, 2).difference, paired_discrepancy_difference(after, before, 2, design_effect=4.0).difference),
+        (paired_share_difference(after, before, 2).differences[0], paired_share_difference(after, before, 2, design_effect=4.0).differences[0]),
+        (corrected_discrepancy_difference(after, before, table).difference,
+         corrected_discrepancy_difference(after, before, table, design_effect=4.0).difference),
+        (corrected_share_difference(after, before, table).differences[0],
+         corrected_share_difference(after, before, table, design_effect=4.0).differences[0]),
+    ):  # fmt: skip
+        assert plain.value == wide.value
+        assert (wide.high - wide.low) / (plain.high - plain.low) == pytest.approx(2, rel=0.06)
+        assert "counted as one" in wide.method
+    with pytest.raises(MetricError, match="design effect"):
+        paired_share_difference(after, before, 2, design_effect=0.5)
