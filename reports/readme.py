@@ -80,7 +80,8 @@ def _short(result: dict[str, Any], attribute: str) -> str:
 
 
 def _made(result: dict[str, Any]) -> str:
-    seconds, facts = result["timings"]["seconds"]["total"], result["provenance"]
+    stages, facts = result["timings"]["seconds"], result["provenance"]
+    seconds = max(stages["total"], sum(v for k, v in stages.items() if k != "total"))  # a continued run drew most of it before
     return f"{result['generators'][0]['images']:,} images a generator, seed {facts['seed']}, {seconds:.0f} s on {facts['device']}."
 
 
