@@ -92,8 +92,11 @@ def check_openable(spec: Spec) -> dict[str, Any]:
     """
     from audit.instruments import open_instruments
     from audit.sources import open_source
+    from audit.study import find_study
 
     _check_terms(spec)
+    if spec.study is not None:
+        find_study(spec.study)
     assets = (spec.assets,) if spec.assets else ()
     return {"name": spec.name, "samples": spec.samples,
             "generators": {n: open_source(n, g, assets=assets).digest for n, g in spec.generators.items()},
@@ -161,6 +164,7 @@ def _carry_out(spec: Spec, out: Path, device: str, command: str) -> Result:
     from audit.result import readings_of
     from audit.sequential import check_sequential, look_marks
     from audit.sources import open_source
+    from audit.study import StudyContext, carry_out_study, find_study
     from audit.verdicts import judge
 
     keep_freed_blocks()
@@ -168,6 +172,8 @@ def _carry_out(spec: Spec, out: Path, device: str, command: str) -> Result:
     began = time.perf_counter()
     if spec.until:
         check_sequential(spec)
+    if spec.study is not None:
+        find_study(spec.study)
     _check_terms(spec)
     assets = (spec.assets,) if spec.assets else ()
     calibrations = {role: calibration_of(spec, role) for role in ("classifier", "second_rater")}
@@ -196,6 +202,10 @@ def _carry_out(spec: Spec, out: Path, device: str, command: str) -> Result:
             tables = _tables(spec, calibration)
             readings = readings_of(measures, tables) if walk is None else None  # plans are for looking once
             verdicts = judge(measures, spec.limits, comparisons, level=spec.level, readings=readings)
+            study = None
+            if spec.study is not None:
+                study = carry_out_study(spec.study, StudyContext(store, spec, sources, measures, comparisons, calibrations, quality, groups,
+                                                                 rng, device))  # fmt: skip
             facts = provenance(seed=spec.seed, spec_digest=digest(asked.model_dump(mode="json")), device=device, command=command)
             facts["weights"] = [_weight(i) for i in instruments]
             facts["caveats"] = _caveats(instruments, calibration)
@@ -210,7 +220,7 @@ def _carry_out(spec: Spec, out: Path, device: str, command: str) -> Result:
             result = Result(
                 name=spec.name, path=store.path, measures=measures, provenance=facts, spec=asked.model_dump(mode="json"),
                 attributes=_attributes(spec), comparisons=comparisons, verdicts=verdicts,
-                calibration=tables, looks=[] if walk is None else walk.looks,
+                calibration=tables, looks=[] if walk is None else walk.looks, study=study,
                 generators=[_generator(name, spec, sources[name], frames[name]) for name in sources],
                 gallery={name: gallery.entries(store, name, frames[name], spec.gallery, singles) for name in sources},
                 timings={"seconds": stages, "images_per_second": round(sum(map(len, frames.values())) / max(total, 1e-9), 1),
@@ -272,11 +282,11 @@ def calibration_of(spec: Spec, role: str = "classifier") -> Calibration | None:
 
 
 def _training(spec: Spec) -> dict[str, dict[str, np.ndarray]]:
-    from audit.portraits import POPULATIONS, population
+    from audit.portraits import known_population, population
 
     known = {}
     for name, g in spec.generators.items():
-        if g.trained_on in POPULATIONS:
+        if known_population(g.trained_on):
             known[name] = {a: population(g.trained_on).shares(a) for a in spec.attributes}
     return known
 

@@ -38,6 +38,7 @@ class Result:
         calibration: counts of a labelled set by attribute, row = true class, behind the corrected rows; empty where there is none.
         looks: of a sequential run: a row for every look at every limit.
         timings: seconds by stage, images per second, peak memory.
+        study: what the spec's study found, with its ``kind``; None where there is none.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Result:
     timings: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, list[list[float]]] = field(default_factory=dict)
     looks: list[dict[str, Any]] = field(default_factory=list)
+    study: dict[str, Any] | None = None
 
     def frame(self) -> "pd.DataFrame":
         """Return the measures as a table, a row a measure."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from audit.attributes import ATTRIBUTES, parts
 from audit.errors import SpecError
+from audit.sweeps import expand_sweeps
 
 Names = str | list[str]
 
@@ -37,7 +38,8 @@ class SourceSpec(_Strict):
         weights: "portraits/NAME" for a shipped model, the name of a data manifest, or a path.
         path: folder, zip, tar or Parquet of images, for ``source: folder``; for a reference of ``source: statistics`` the name of
             published statistics (ffhq_clean_trainval70k_256) or an .npz file with mu and sigma.
-        population: "balanced", "celeb_like" or "professors", for ``source: portraits``.
+        population: "balanced", "celeb_like", "professors" or "professors:SHARE", for ``source: portraits``.
+        size: image side of portraits; None = 64.
         call: "module:function", for ``source: callable``.
         truncation_psi: truncation of a StyleGAN; 1 = none.
         noise: per-pixel noise of a StyleGAN: "const" (the stored noise images) or "none".
@@ -58,6 +60,7 @@ class SourceSpec(_Strict):
     weights: str | None = None
     path: str | None = None
     population: str | None = None
+    size: Annotated[int, Field(ge=16, le=1024)] | None = None
     call: str | None = None
     truncation_psi: float = 1.0
     noise: Literal["const", "none"] = "const"
@@ -155,6 +158,7 @@ class Spec(_Strict):
         calibration: a file made by ``genbias calibrate``, in the place of the one shipped with a built-in classifier.
         correct: correct the labels, or the probabilities where the calibration holds their errors.
         correct_within: an attribute; shares are then corrected with the error rates of each of its classes.
+        study: ``{kind: NAME, ...}``: a question beyond the measures, answered by an entry point of the group ``genbias.studies``.
     """
 
     version: Literal[1] = 1
@@ -177,6 +181,7 @@ class Spec(_Strict):
     shard: Annotated[int, Field(gt=0)] = 512
     assets: str | None = None
     commercial_use: bool = False
+    study: dict[str, Any] | None = None
 
     @property
     def references(self) -> list[ReferenceSpec]:
@@ -239,6 +244,8 @@ def load_spec(name: str, changes: dict[str, Any] | None = None) -> Spec:
         raise SpecError(f"{path} holds a {type(raw).__name__}; expected a mapping with 'name' and 'generators'")
     for dotted, value in (changes or {}).items():
         _set(raw, dotted, value)
+    if "generators" in raw:
+        raw["generators"] = expand_sweeps(raw["generators"])
     try:
         return Spec.model_validate(raw)
     except ValidationError as error:

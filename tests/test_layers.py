@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     {"audit.errors"},
-    {"audit.shapes", "audit.attributes", "audit.estimates", "audit.seeds", "audit.digests", "audit.provenance", "audit.quantities",
+    {"audit.sweeps", "audit.shapes", "audit.attributes", "audit.estimates", "audit.seeds", "audit.digests", "audit.provenance", "audit.quantities",
      "audit.verdict_text"},
     {"audit.manifests", "audit.asset_files", "audit.allowed_use", "audit.downloads", "audit.pixels", "audit.portraits", "audit.doctor",
      "audit.protocols"},
@@ -25,6 +25,7 @@ LAYERS = [
     {"audit.group_quality"},
     {"audit.measure", "audit.paired_quality"},
     {"audit.comparisons", "audit.plan"},
+    {"audit.study"},
     {"audit.engines"},
     {"audit.audits"},
     {"audit.assets_command", "audit.probe_command"},

@@ -93,16 +93,43 @@ POPULATIONS = {
 }
 
 
+SHARED = "professors"
+"""The population of the amplification study, whose feminine share can be set: ``professors:0.05``."""
+
+
+def known_population(name: str | None) -> bool:
+    """Return whether :func:`population` knows this name."""
+    try:
+        population(name or "")
+    except SourceError:
+        return False
+    return True
+
+
 def population(name: str) -> Population:
-    """Return a named population.
+    """Return a named population; ``professors:0.05`` is "professors" with a feminine share of 0.05, all else as it is.
 
     Raises:
-        SourceError: no population has this name.
+        SourceError: no population has this name, or the share is not between 0 and 1.
 
     Example:
         >>> population("balanced").shares("skin_tone").round(3).tolist()
         [0.333, 0.333, 0.333]
     """
+    base, colon, share = name.partition(":")
+    if colon and base == SHARED:
+        return _with_feminine_share(name, share)
     if name not in POPULATIONS:
         raise SourceError(f"no population is called {name!r}; there are {', '.join(sorted(POPULATIONS))}")
     return POPULATIONS[name]
+
+
+def _with_feminine_share(name: str, share: str) -> Population:
+    try:
+        p = float(share)
+    except ValueError:
+        p = -1.0
+    if not 0 < p < 1:
+        raise SourceError(f"population {name!r}: {share!r} is no share; expected a number between 0 and 1, e.g. {SHARED}:0.05")
+    table = POPULATIONS[SHARED].table
+    return Population(name, table / table.sum(axis=(1, 2, 3), keepdims=True) * np.array([p, 1 - p]).reshape(2, 1, 1, 1))

@@ -42,7 +42,7 @@ def _plain(name: str, spec: "SourceSpec", device: str, assets: tuple[str, ...]) 
     if spec.source == "portraits":
         from audit.sources.portraits import PortraitsSource
 
-        return PortraitsSource(name, _needed(name, spec, "population"))
+        return PortraitsSource(name, _needed(name, spec, "population"), spec.size)
     if spec.source == "folder":
         from audit.sources.folder import FolderSource
 
