@@ -30,7 +30,7 @@ def share_figure(reading: Reading, attribute: Attribute, key: str) -> Markup | N
     """
     blocks = []
     for c in attribute.classes:
-        rows = [(g, *reading.pair(g.name, "share", attribute.name, c)) for g in reading.generators]
+        rows = [(g, *reading.pair(g.name, "share", attribute.name, c)) for g in reading.shown]
         rows = [row for row in rows if row[1] or row[2]]
         blocks += [(c, rows)] if rows else []
     if not blocks:

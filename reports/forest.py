@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from reports import wording
 from reports.alternatives import changes_alt, comparison_alt, pair_label
 from reports.figures import HEAD, ROW, Dots, dot_axes, heading, names_at, words
-from reports.reading import Generator, Reading, Row, measured, second
+from reports.reading import MOST_SHOWN, Generator, Reading, Row, measured, second
 from reports.svg import CANDIDATE, MUTED, TARGET, Drawing, drawing
 
 PANELS = (
@@ -31,6 +31,8 @@ def comparison_figure(reading: Reading, key: str) -> Markup | None:
         One SVG element, or None where no fairness discrepancy was compared.
     """
     every = [c for c in reading.comparisons if c.get("metric") == "fairness_discrepancy" and c.get("group") is None]
+    candidates = [g.name for g in reading.candidates][:MOST_SHOWN]
+    every = [c for c in every if c.get("generator") in candidates]
     singles = {a.name for a in reading.attributes}
     every = [c for c in every if c.get("attribute") in singles] or every  # intersections have their numbers in the tables
     rows, others = (_corrected_first([r for r in every if second(r) is by_second]) for by_second in (False, True))
@@ -74,7 +76,7 @@ def quality_figure(reading: Reading, key: str) -> Markup | None:
     for metric, every, better in PANELS:
         references = reading.references() or [None]
         for reference in [None] if metric == "identity_similarity" else references if every else references[:1]:
-            found = [(g, row) for g in reading.candidates if (row := reading.change(g.name, metric, None, reference)) is not None]
+            found = [(g, row) for g in reading.candidates[:MOST_SHOWN] if (row := reading.change(g.name, metric, None, reference)) is not None]
             reach = _reach([row for _, row in found])
             if reach is not None:
                 panels.append((metric, reference, better, found, reach))

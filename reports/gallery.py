@@ -63,7 +63,7 @@ def shelves(reading: Reading, run_dir: Path | None) -> list[Shelf]:
         reading: the result.
         run_dir: the run directory; None, or a file missing in it, leaves a placeholder that says so.
     """
-    made = {g.name: Shelf(g) for g in reading.generators if reading.gallery.get(g.name)}
+    made = {g.name: Shelf(g) for g in reading.shown if reading.gallery.get(g.name)}
     spent = 0
     for shelf, sample in _in_turn(reading, made):
         file, group = str(sample.get("file")), sample.get("group")

@@ -38,7 +38,7 @@ def intersection_figures(reading: Reading, attribute: Attribute, key: str) -> li
     Returns:
         SVG elements of at most :data:`ABREAST` generators each; none where the result has no such share.
     """
-    shown = [g for g in reading.generators
+    shown = [g for g in reading.shown
              if any(reading.best(g.name, "share", attribute.name, c) for c in attribute.classes)]  # fmt: skip
     parts = [shown[i : i + ABREAST] for i in range(0, len(shown), ABREAST)]
     return [_figure(reading, attribute, part, f"{key}-{i}") for i, part in enumerate(parts)]

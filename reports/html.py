@@ -2,19 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from reports import appendix, decisions, gallery, looks, mitigations, phrases, sheets, wording
+from reports import appendix, decisions, gallery, looks, mitigations, phrases, sheets, studies, wording
 from reports import numerals as num
 from reports.charts import method_chart
 from reports.figures import share_figure
 from reports.forest import comparison_figure, quality_figure
+from reports.fragments import environment
 from reports.heatmap import intersection_figures
-from reports.reading import GROUPS, QUALITY, Attribute, Generator, Reading, measured, second
+from reports.reading import GROUPS, MOST_SHOWN, QUALITY, Attribute, Generator, Reading, measured, second
 from reports.tradeoff import tradeoff_figure
 from reports.truncation import truncation_figure
 
@@ -53,8 +51,9 @@ def render(result: Mapping[str, Any], *, run_dir: Path | None = None) -> str:
     """
     reading = Reading(result)
     absent = _absent(reading)
+    study = studies.section(reading.result)
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             reading=reading,
@@ -65,7 +64,8 @@ def render(result: Mapping[str, Any], *, run_dir: Path | None = None) -> str:
             appendix=appendix,
             mitigations=mitigations,
             decide=decisions,
-            sections=[s for s in SECTIONS if s[0] not in absent],
+            study=study,
+            sections=[*([("study", study[0])] if study else []), *(s for s in SECTIONS if s[0] not in absent)],
             absent=absent,
             uncorrected=phrases.UNCORRECTED_GIVEN if reading.from_labels else phrases.UNCORRECTED,
             looks=looks.paths(reading, "look"),
@@ -76,7 +76,7 @@ def render(result: Mapping[str, Any], *, run_dir: Path | None = None) -> str:
                 (wording.attribute(reading, a.name), wording.finding(reading, a.name)) for a in reading.attributes
             ],
             drawn=MOST_DRAWN,
-            methods=[_method(reading, g) for g in reading.candidates if g.method],
+            methods=[_method(reading, g) for g in reading.candidates[:MOST_SHOWN] if g.method],
             forests=[f for f in (comparison_figure(reading, "forest"), quality_figure(reading, "forest-quality")) if f],
             truncation=truncation_figure(reading, "truncation"),
             two_readers=any(second(row) for row in reading.comparisons),
@@ -98,20 +98,6 @@ def _absent(reading: Reading) -> set[str]:
                  "intersections": reading.intersections, "comparisons": reading.comparisons}  # fmt: skip
         absent |= {key for key, found in there.items() if not found}
     return absent
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["plain"] = num.plain
-    return environment
 
 
 def _attribute(reading: Reading, attribute: Attribute, index: int) -> dict[str, Any]:
@@ -145,7 +131,7 @@ def _method(reading: Reading, candidate: Generator) -> dict[str, Any]:
 
 def _intersection(reading: Reading, attribute: Attribute, index: int) -> dict[str, Any]:
     rows = [
-        (g, c) for g in reading.generators for c in attribute.classes if reading.images(g.name, attribute.name, c) == 0
+        (g, c) for g in reading.shown for c in attribute.classes if reading.images(g.name, attribute.name, c) == 0
     ]
     empty = [wording.empty_cell(reading, reading.pair(g.name, "share", attribute.name, c)[0] or {}) for g, c in rows]
     return {

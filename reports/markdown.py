@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from reports import decisions, mitigations, phrases, wording
+from reports import decisions, mitigations, phrases, studies, wording
 from reports import numerals as num
 from reports.reading import Reading, measured, worst_first
 from reports.tables import headline_columns
@@ -23,13 +23,14 @@ def render(result: Mapping[str, Any]) -> str:
     findings = [(wording.attribute(reading, a.name), wording.finding(reading, a.name)) for a in reading.attributes]
     findings.append(("Missing images", wording.missing(reading)))
     blocks = [
-        f"# {_safe(reading.name)}: bias audit",
-        _safe(wording.audited(reading)),
-        f"**{_safe(wording.verdict_summary(reading))}**",
+        f"# {safe(reading.name)}: bias audit",
+        safe(wording.audited(reading)),
+        f"**{safe(wording.verdict_summary(reading))}**",
         _verdicts(reading),
-        _safe(decisions.to_decide(reading)),
+        safe(decisions.to_decide(reading)),
+        _study(reading),
         _looks(reading),
-        "\n".join(f"- **{_safe(about)}.** {_safe(sentence)}" for about, sentence in findings),
+        "\n".join(f"- **{safe(about)}.** {safe(sentence)}" for about, sentence in findings),
         _headline(reading),
         *_mitigations(reading),
         f"FD is the fairness discrepancy. {phrases.DISCREPANCY} {phrases.LABELS_GIVEN if reading.from_labels else phrases.LABELS}",
@@ -57,12 +58,17 @@ def _verdicts(reading: Reading) -> str:
     return _table(["outcome", "generator", "limit", "measured", *more, "why"], rows) if rows else ""
 
 
+def _study(reading: Reading) -> str:
+    found = studies.markdown(reading.result)
+    return f"## {safe(found[0])}\n\n{found[1].strip()}" if found else ""
+
+
 def _looks(reading: Reading) -> str:
     """Return when each limit of a sequential run was decided, a line a limit."""
     lines = []
     for v, found in decisions.told(reading):
         about = f"{reading.title(v.get('generator'))}, {wording.lower_first(wording.limit(reading, v))}"
-        lines.append(f"- {_safe(f'{about}: {decisions.stopped(reading, found)}')}")
+        lines.append(f"- {safe(f'{about}: {decisions.stopped(reading, found)}')}")
     return "\n".join(lines)
 
 
@@ -89,9 +95,9 @@ def _mitigations(reading: Reading) -> list[str]:
     for g in reading.candidates:
         if g.method:
             told = f" Told: {g.method['uses']}." if g.method.get("uses") else ""
-            line = f"- **{_safe(g.method.get('title') or g.title)}** ({_safe(g.method.get('paper') or 'no paper')}). "
-            lines.append(line + _safe(f"{g.method.get('sentence') or ''}{told}"))
-    return ["## Mitigations", _safe(phrases.MITIGATIONS), _table(head, rows), "\n".join(lines), _safe(f"{phrases.PRICE} {phrases.RUNS}")]
+            line = f"- **{safe(g.method.get('title') or g.title)}** ({safe(g.method.get('paper') or 'no paper')}). "
+            lines.append(line + safe(f"{g.method.get('sentence') or ''}{told}"))
+    return ["## Mitigations", safe(phrases.MITIGATIONS), _table(head, rows), "\n".join(lines), safe(f"{phrases.PRICE} {phrases.RUNS}")]
 
 
 def _said(text: str, under: str) -> str:
@@ -100,11 +106,11 @@ def _said(text: str, under: str) -> str:
 
 def _table(head: list[str], body: list[list[str]]) -> str:
     rows = [head, ["---"] * len(head), *body]
-    safe = [row if i == 1 else [_safe(text) for text in row] for i, row in enumerate(rows)]
+    safe = [row if i == 1 else [safe(text) for text in row] for i, row in enumerate(rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in safe)
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """Return ``text`` with everything Markdown or HTML would act on escaped."""
     plain = num.plain(text).replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"(?<!\w)_|_(?!\w)|[\\`*\[\]|#~]", lambda m: "\\" + m[0], plain)

@@ -7,7 +7,7 @@ from typing import Any
 from reports import numerals as num
 from reports import phrases, wording
 from reports.alternatives import pair_label
-from reports.reading import Attribute, Generator, Reading, Row, measured
+from reports.reading import MOST_SHOWN, Attribute, Generator, Reading, Row, measured
 from reports.tables import Cell, Table
 
 ARROW = "\u2192"
@@ -24,7 +24,7 @@ COSTS = (
 
 def overview(reading: Reading) -> Table:
     """Return what became of each number, a row a number and a column a candidate, costs last."""
-    candidates = reading.candidates
+    candidates = reading.candidates[:MOST_SHOWN]
     rows = [[Cell(title, under, "head"), *cells] for title, under, cells in _lines(reading, candidates) if any(c.text for c in cells)]
     rows = [[row[0], *[c if c.text else Cell("\u2013", phrases.NOT_ASKED, "missing") for c in row[1:]]] for row in rows]
     return Table("Mitigations against their baselines", ["Number", *[heading(reading, g) for g in candidates]], rows)

@@ -19,6 +19,9 @@ COUNTS = ("no_face", "several_faces", "unreadable")
 GROUPS = ("group_coverage", "group_fid", "group_kid", "identity_similarity")
 """Measures of quality within groups of people."""
 
+MOST_SHOWN = 12
+"""Generators shown one by one; of more, the figures show the baselines, and the tables are folded."""
+
 _NUMBERS = ("value", "low", "high", "parity", "difference", "p_value", "p_adjusted", "level", "bound", "bound_high", "before", "after")
 _NOT_FINITE = "the result holds no finite number here"
 
@@ -112,6 +115,18 @@ class Reading:
         """Generators that were compared with a baseline, or say by what method they were made."""
         compared = {row.get("generator") for row in self.comparisons}
         return [g for g in self.generators if g.name in compared or g.method]
+
+    @property
+    def many(self) -> bool:
+        """Return whether there are more generators than the page shows one by one."""
+        return len(self.generators) > MOST_SHOWN
+
+    @property
+    def shown(self) -> list[Generator]:
+        """Generators the figures and samples show: all, or of more than :data:`MOST_SHOWN` the baselines, or the first."""
+        if not self.many:
+            return self.generators
+        return ([g for g in self.generators if g.baseline] or self.generators)[:MOST_SHOWN]
 
     def _unit(self, row: Row) -> str | None:
         """Return the unit of the number a verdict is about."""

@@ -34,7 +34,7 @@ def tradeoff_figure(reading: Reading, attribute: Attribute, key: str) -> Markup 
     panels = []
     for metric, panel_height in (("fid", 210), ("recall", 170)):
         points = []
-        for g in reading.generators:
+        for g in reading.shown:
             x = reading.best(g.name, "fairness_discrepancy", attribute.name)
             y = reading.best(g.name, metric, None, reference)
             if x is not None and y is not None and measured(x) and measured(y):

@@ -218,6 +218,14 @@ def gallery_group(reading: Reading, name: str) -> str:
     return f"{attribute(reading, key)}: labelled {group(label)}" if label else group(name)
 
 
+def not_shown(reading: Reading) -> str:
+    """Return which generators the figures leave out, empty where they leave out none."""
+    if not reading.many:
+        return ""
+    which = "the baselines" if any(g.baseline for g in reading.shown) else f"the first {num.count(len(reading.shown))}"
+    return f"With {num.plural(len(reading.generators), 'generator')} the figures and samples show {which}; the tables have all."
+
+
 def not_drawn(reading: Reading, rest: list[Attribute]) -> str:
     """Return which attributes the page leaves to measures.csv."""
     names = [attribute(reading, a.name) for a in rest]
