@@ -106,8 +106,8 @@ def _said(text: str, under: str) -> str:
 
 def _table(head: list[str], body: list[list[str]]) -> str:
     rows = [head, ["---"] * len(head), *body]
-    safe = [row if i == 1 else [safe(text) for text in row] for i, row in enumerate(rows)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in safe)
+    cells = [row if i == 1 else [safe(text) for text in row] for i, row in enumerate(rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
 def safe(text: str) -> str:
