@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _TITLES = {"stylegan2": "StyleGAN2", "self_conditioned": "Self-conditioned StyleGAN2", "latent_diffusion": "Latent diffusion",
-           "dcgan32": "DCGAN"}  # fmt: skip
+           "dcgan32": "DCGAN", "dcgan": "DCGAN", "progan": "Progressive GAN", "vae": "VAE decoder"}  # fmt: skip
 _NOT_STATED = "not stated; that of the original file"
 
 
@@ -40,7 +40,9 @@ def convert_weights(source: str | Path, target: str | Path, *, kind: str | None 
     target = Path(target)
     if target.suffix != ".safetensors":
         raise ManifestError(f"the target is {target.name!r}; expected a name that ends in .safetensors")
-    found, network, tensors = open_weights(path)
+    said = origin.contract if origin is not None else None
+    found, network, tensors = open_weights(path, parameters=dict(origin.parameters) if origin is not None else None,
+                                           bgr=None if said is None else said.output.channels == "BGR")  # fmt: skip
     if found not in KINDS or kind not in (None, found):
         raise ManifestError(f"{path} holds a {shown(found)!r}; expected {kind or ' or '.join(KINDS)}")
     model = fitted(KINDS[found], found, network, tensors, path)
@@ -105,8 +107,8 @@ def _name(stem: str) -> str:
 def convert(source: str, target: Path, kind: str | None, licence: str | None) -> None:
     """Convert the weights IN, a file or the name of a manifest, to OUT.safetensors and a manifest OUT.yaml.
 
-    Reads StyleGAN2 pickles, StyleGAN2 checkpoints in rosinality's layout and the project's own files as data: nothing in them is
-    executed. Either file that is written can stand as `weights:` in a spec.
+    Reads StyleGAN2 pickles, StyleGAN2 checkpoints in rosinality's layout, DCGAN, progressive GAN and VAE state dicts in the layouts of
+    the public PyTorch zoos and the project's own files as data: nothing in them is executed. Either file that is written can stand as `weights:` in a spec.
     """
     for written in convert_weights(source, target, kind=kind, licence=licence):
         click.echo(str(written))

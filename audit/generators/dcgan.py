@@ -14,6 +14,7 @@ configuration names a loss whose generator ends linearly).
 
 import itertools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -31,17 +32,24 @@ class DCGAN(nn.Module):
         biases: positions of the convolutions that have a bias.
         bgr: the images come out as BGR and are turned into RGB.
         tanh: whether the last convolution is followed by it.
+
+    Attributes:
+        network: these arguments, for JSON.
+        resolution: pixels a side.
     """
 
     prior = "normal"
 
-    def __init__(self, shapes: list[tuple[int, ...]], biases: tuple[int, ...] = (), *, bgr: bool = False, tanh: bool = True) -> None:
+    def __init__(self, shapes: Sequence[Sequence[int]], biases: Sequence[int] = (), *, bgr: bool = False, tanh: bool = True) -> None:
         super().__init__()
         self.z_dim, self.bgr = shapes[0][0], bgr
+        self.network = {"shapes": [list(map(int, s)) for s in shapes], "biases": list(biases), "bgr": bgr, "tanh": tanh}
         layers: list[nn.Module] = []
+        self.resolution = 0
         for at, (inputs, outputs, kernel, _) in enumerate(shapes):
             # 4x4 doubles the size, but the first one makes the first pixels; 1x1 and 3x3 keep it.
             stride, padding = (1, 0) if at == 0 else (2, 1) if kernel == 4 else (1, kernel // 2)
+            self.resolution = (self.resolution - 1) * stride - 2 * padding + kernel if at else kernel
             layers.append(nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, bias=at in biases))
             layers += [nn.BatchNorm2d(outputs), nn.ReLU()] if at < len(shapes) - 1 else [nn.Tanh()] * tanh
         self.main = nn.Sequential(*layers)

@@ -67,7 +67,7 @@ def _few_layers(value: Any, key: str = "") -> bool:
     if isinstance(value, dict):
         return all(_few_layers(v, str(k)) for k, v in value.items())
     if isinstance(value, list | tuple):
-        return all(_few_layers(v, key) for v in value)
+        return len(value) <= MOST_LAYERS and all(_few_layers(v, key) for v in value)
     return "layers" not in key or value is None or (isinstance(value, int) and value <= MOST_LAYERS)
 
 

@@ -12,10 +12,11 @@ The constants of the equalised learning rate are multiplied into the weights whe
 The zoo multiplies the bias too, MMGeneration does not and counts the fan of its fused transposed convolutions over the outputs.
 """
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,24 @@ from audit.generators.state_dicts import State, check_keys, fit, tensors
 
 SLOPE = 0.2
 
+Norm = Literal["pixel", "root", "none"]
+
+
+def _identity(x: Tensor) -> Tensor:
+    return x
+
+
+def _pixel_norm(x: Tensor) -> Tensor:
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+
+
+def _root_norm(x: Tensor) -> Tensor:
+    return x / (x.square().mean(dim=1, keepdim=True).sqrt() + 1e-6)
+
+
+NORMS: dict[str, Callable[[Tensor], Tensor]] = {"pixel": _pixel_norm, "root": _root_norm, "none": _identity}
+"""What follows each layer, by the word a file's header uses."""
+
 
 class Plain(NamedTuple):
     """A generator's tensors under the names of :class:`ProGAN`, and how it differs from another."""
@@ -34,27 +53,59 @@ class Plain(NamedTuple):
     state: State
     alpha: float = 0.0
     slope: float = SLOPE
-    norm: Callable[[Tensor], Tensor] | None = None
+    norm: Norm = "none"
     tanh: bool = False
     bgr: bool = False
 
+    @property
+    def network(self) -> dict[str, Any]:
+        """The arguments of :class:`ProGAN`, as the shapes of the tensors say."""
+        count = sum(k.startswith("convs.") and k.endswith(".weight") for k in self.state)
+        widths = [self.state[f"convs.{at}.bias"].numel() for at in range(0, count, 2)]
+        transposed = any(k.startswith("convs.") and v.ndim == 4 and v.shape[-1] == 4 for k, v in self.state.items())
+        return {"z_dim": int(self.state["format.weight"].shape[1]), "widths": widths, "transposed": transposed, "alpha": self.alpha,
+                "slope": self.slope, "norm": self.norm, "tanh": self.tanh, "bgr": self.bgr}  # fmt: skip
+
 
 class ProGAN(nn.Module):
-    """z -> image, nominal range -1..1; ``alpha`` is the share of the lower resolution that is faded out, 0 when grown."""
+    """z -> image, nominal range -1..1, of 4 * 2 ** (len(widths) - 1) pixels a side.
+
+    Args:
+        z_dim: width of the latent.
+        widths: channels at each resolution, from 4 x 4 on.
+        transposed: the size is doubled by 4x4 transposed convolutions, not by nearest neighbours and a 3x3 convolution.
+        alpha: share of the lower resolution that is still faded in, 0 when grown; above 0 there is a second layer to RGB.
+        slope: of the leaky ReLUs.
+        norm: of the channels of each pixel: "pixel" (the paper's), "root" (MMGeneration's, its epsilon outside the root) or "none".
+        tanh: whether the images pass through it.
+        bgr: the images come out as BGR and are turned into RGB.
+
+    Attributes:
+        network: these arguments, for JSON.
+        resolution: pixels a side.
+
+    Raises:
+        ManifestError: no such norm, or a fade without a lower resolution.
+    """
 
     prior = "normal"
 
-    def __init__(self, plain: Plain) -> None:
+    def __init__(self, z_dim: int, widths: Sequence[int], *, transposed: bool = False, alpha: float = 0.0, slope: float = SLOPE,
+                 norm: Norm = "pixel", tanh: bool = False, bgr: bool = False) -> None:  # fmt: skip
         super().__init__()
-        shape = {k: tuple(v.shape) for k, v in plain.state.items()}
-        self.z_dim = shape["format.weight"][1]
-        self.alpha, self.slope, self.norm, self.tanh, self.bgr = plain.alpha, plain.slope, plain.norm or _identity, plain.tanh, plain.bgr
-        self.format = nn.Linear(self.z_dim, shape["format.weight"][0])
-        count = sum(k.startswith("convs.") and k.endswith(".weight") for k in shape)
-        self.convs = nn.ModuleList(_convolution(shape[f"convs.{i}.weight"]) for i in range(count))
-        self.to_rgb = nn.ModuleDict({k.split(".")[1]: nn.Conv2d(s[1], s[0], 1) for k, s in shape.items()
-                                     if k.startswith("to_rgb.") and k.endswith(".weight")})  # fmt: skip
-        self.resolution = 4 * 2 ** ((count - 1) // 2)
+        if norm not in NORMS or (alpha > 0 and len(widths) < 2):
+            raise ManifestError(f"a progressive GAN of norm {norm!r}, {len(widths)} widths and alpha {alpha:g}; expected a norm of "
+                                f"{', '.join(NORMS)}, and a lower resolution where one is faded in")  # fmt: skip
+        self.network = {"z_dim": int(z_dim), "widths": list(map(int, widths)), "transposed": transposed, "alpha": float(alpha),
+                        "slope": float(slope), "norm": norm, "tanh": tanh, "bgr": bgr}  # fmt: skip
+        self.z_dim, self.alpha, self.slope, self.norm, self.tanh, self.bgr = z_dim, alpha, slope, NORMS[norm], tanh, bgr
+        self.format = nn.Linear(z_dim, 16 * widths[0])
+        self.convs = nn.ModuleList([nn.Conv2d(widths[0], widths[0], 3, padding=1)])
+        for inputs, outputs in itertools.pairwise(widths):
+            up = nn.ConvTranspose2d(inputs, outputs, 4, 2, 1) if transposed else nn.Conv2d(inputs, outputs, 3, padding=1)
+            self.convs.extend([up, nn.Conv2d(outputs, outputs, 3, padding=1)])
+        self.to_rgb = nn.ModuleDict({"last": nn.Conv2d(widths[-1], 3, 1)} | ({"lower": nn.Conv2d(widths[-2], 3, 1)} if alpha > 0 else {}))
+        self.resolution = 4 * 2 ** (len(widths) - 1)
 
     def forward(self, z: Tensor) -> Tensor:
         """Return (n, 3, h, h) float32 for z (n, z_dim)."""
@@ -76,11 +127,6 @@ class ProGAN(nn.Module):
 
     def _after(self, x: Tensor) -> Tensor:
         return self.norm(F.leaky_relu(x, self.slope))
-
-
-def _convolution(shape: tuple[int, ...]) -> nn.Module:
-    """A 3x3 convolution, or the 4x4 transposed one that doubles the size."""
-    return nn.ConvTranspose2d(shape[0], shape[1], 4, 2, 1) if shape[2] == 4 else nn.Conv2d(shape[1], shape[0], 3, padding=1)
 
 
 def load_progan(path: str | Path, *, network: str | None = None, fused: bool = True) -> ProGAN:
@@ -108,10 +154,7 @@ def load_progan(path: str | Path, *, network: str | None = None, fused: bool = T
     channels = plain.state["to_rgb.last.weight"].shape[0]
     if channels != 3:
         raise ManifestError(f"{path} draws images of {channels} channels; expected 3 (red, green, blue)")
-    try:
-        model = ProGAN(plain)
-    except (RuntimeError, IndexError) as problem:
-        raise ManifestError(f"{path} does not fit a progressive GAN ({problem})") from None
+    model = ProGAN(**plain.network)
     fit(model, plain.state, path, f"a progressive GAN of {model.resolution} px")
     return model
 
@@ -140,7 +183,7 @@ def _from_zoo(state: State, config: dict[str, Any], path: str | Path) -> Plain:
     if alpha > 0:
         take(f"toRGBLayers.{scales - 1}", "to_rgb.lower")
     normalised = config.get("perChannelNormalization", True)
-    return Plain(plain, alpha, float(config.get("leakyReluLeak", SLOPE)), _pixel_norm if normalised else None,
+    return Plain(plain, alpha, float(config.get("leakyReluLeak", SLOPE)), "pixel" if normalised else "none",
                  tanh=config.get("lossCriterion", "WGANGP") not in LINEAR_LOSSES)  # fmt: skip
 
 
@@ -158,6 +201,7 @@ def _from_mmgeneration(state: State, path: str | Path, fused: bool) -> Plain:
         inputs, outputs = state[f"conv_blocks.{at - 1}.conv.bias"].numel(), state[f"conv_blocks.{at}.conv.bias"].numel()
         if inputs != outputs:
             fused = tuple(state[f"conv_blocks.{at}.conv.weight_orig"].shape[:2]) == (inputs, outputs)
+            break
     for at in range(blocks):
         weight = state[f"conv_blocks.{at}.conv.weight_orig"].float()
         weight = weight * math.sqrt(2 / math.prod(weight.shape[1:]))
@@ -165,22 +209,10 @@ def _from_mmgeneration(state: State, path: str | Path, fused: bool) -> Plain:
         plain[f"convs.{at}.bias"] = state[f"conv_blocks.{at}.conv.bias"]
     last = state[f"torgb_layers.{scales}.conv.weight_orig"].float()
     plain |= {"to_rgb.last.weight": last / math.sqrt(math.prod(last.shape[1:])), "to_rgb.last.bias": state[f"torgb_layers.{scales}.conv.bias"]}
-    return Plain(plain, norm=_root_norm, bgr=True)
+    return Plain(plain, norm="root", bgr=True)
 
 
 def _doubling(weight: Tensor) -> Tensor:
     """Return the 4x4 kernel that doubles the size by nearest neighbours and convolves with a 3x3 one, in one step."""
     padded = F.pad(weight, (1, 1, 1, 1))
     return padded[..., 1:, 1:] + padded[..., 1:, :-1] + padded[..., :-1, 1:] + padded[..., :-1, :-1]
-
-
-def _identity(x: Tensor) -> Tensor:
-    return x
-
-
-def _pixel_norm(x: Tensor) -> Tensor:
-    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
-
-
-def _root_norm(x: Tensor) -> Tensor:
-    return x / (x.square().mean(dim=1, keepdim=True).sqrt() + 1e-6)

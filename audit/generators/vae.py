@@ -29,6 +29,10 @@ class VAEDecoder(nn.Module):
         z_dim: width of the latent.
         widths: channels from the first map to the last.
         side: of the first map, in pixels.
+
+    Attributes:
+        network: these arguments, for JSON.
+        resolution: pixels a side.
     """
 
     prior = "normal"
@@ -36,6 +40,8 @@ class VAEDecoder(nn.Module):
     def __init__(self, z_dim: int, widths: list[int], *, side: int = 2) -> None:
         super().__init__()
         self.z_dim, self.side = z_dim, side
+        self.network = {"z_dim": int(z_dim), "widths": list(map(int, widths)), "side": int(side)}
+        self.resolution = side * 2 ** len(widths)
         self.decoder_input = nn.Linear(z_dim, widths[0] * side * side)
         self.decoder = nn.Sequential(*(nn.Sequential(*_doubling(a, b)) for a, b in itertools.pairwise(widths)))
         self.final_layer = nn.Sequential(*_doubling(widths[-1], widths[-1]), nn.Conv2d(widths[-1], 3, 3, padding=1), nn.Tanh())
@@ -73,5 +79,5 @@ def load_vae(path: str | Path) -> VAEDecoder:
     if state["final_layer.3.weight"].shape[0] != 3:
         raise ManifestError(f"{path} draws images of {state['final_layer.3.weight'].shape[0]} channels; expected 3 (red, green, blue)")
     model = VAEDecoder(z_dim, widths, side=side)
-    fit(model, state, path, f"a VAE decoder of {side * 2 ** (count + 1)} px")
+    fit(model, state, path, f"a VAE decoder of {model.resolution} px")
     return model

@@ -33,6 +33,24 @@ def save_weights(model: nn.Module, path: Path, *, kind: str, network: dict, dtyp
     temporary.replace(path)
 
 
+def kind_of(path: Path) -> str | None:
+    """Return the kind in the header of a safetensors file that :func:`save_weights` wrote, None for any other file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("kind")
+    except (SafetensorError, OSError):
+        return None
+
+
+def names_in(path: Path) -> list[str]:
+    """Return the names of the tensors of a safetensors file, none where it cannot be read as one."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return list(file.keys())
+    except (SafetensorError, OSError):
+        return []
+
+
 def read_weights(path: Path) -> tuple[str, dict, dict[str, torch.Tensor]]:
     """Return (kind, network arguments, float32 tensors) of a project file.
 

@@ -1,4 +1,4 @@
-"""Other people's networks as sources: from a file or a data manifest, through the loader of their family, to draws by seed."""
+"""Networks of many families as sources: from a file, a data manifest or a shipped model, through their loader, to draws by seed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FILES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".onnx", ".pt2")
 RANGED = ("onnx", "exported")
 HOST = "https://huggingface.co/"
+SHIPPED = "portraits/"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def open_network(name: str, spec: "SourceSpec", *, device: str = "cpu", assets: 
 
 
 def find_weights(name: str, spec: "SourceSpec", assets: tuple[str, ...]) -> Weights:
-    """Return the file that ``weights`` names: a path, or the first file of a data manifest, verified.
+    """Return the file that ``weights`` names: portraits/NAME, a path, or the first file of a data manifest, verified.
 
     Raises:
         SpecError: the key is missing.
@@ -63,6 +64,10 @@ def find_weights(name: str, spec: "SourceSpec", assets: tuple[str, ...]) -> Weig
     """
     if spec.weights is None:
         raise SpecError(f"generators.{name}: source {spec.source!r} needs the key 'weights', a file or the name of a data manifest")
+    if spec.weights.startswith(SHIPPED):
+        from audit.portraits.models import shipped
+
+        return Weights(shipped(spec.weights))
     path = Path(spec.weights).expanduser()
     if path.suffix in FILES or (path.is_file() and path.suffix not in (".yaml", ".yml")):
         if not path.is_file():
@@ -81,23 +86,15 @@ def span_of(found: Weights, spec: "SourceSpec") -> tuple[float, float]:
     return low, high
 
 
-def _dcgan(found: Weights, spec: "SourceSpec", device: str) -> Any:
-    from audit.generators.dcgan import load_dcgan
+def _zoo(found: Weights, spec: "SourceSpec", device: str) -> Any:
+    """A DCGAN, progressive GAN or VAE: as genbias keeps it, or in a public layout."""
+    from audit.generators import load
+    from audit.generators.layouts import open_layout
+    from audit.generators.weights import kind_of
 
-    return load_dcgan(found.path, bgr=_bgr(found))
-
-
-def _progan(found: Weights, spec: "SourceSpec", device: str) -> Any:
-    from audit.generators.progan import load_progan
-
-    options = dict(found.manifest.parameters) if found.manifest is not None else {}
-    return load_progan(found.path, **{k: v for k, v in options.items() if k in ("network", "fused")})
-
-
-def _vae(found: Weights, spec: "SourceSpec", device: str) -> Any:
-    from audit.generators.vae import load_vae
-
-    return load_vae(found.path)
+    if kind_of(found.path) is not None:
+        return load(found.path, spec.source)
+    return open_layout(found.path, spec.source, parameters=dict(found.manifest.parameters) if found.manifest is not None else None, bgr=_bgr(found))
 
 
 def _onnx(found: Weights, spec: "SourceSpec", device: str) -> Any:
@@ -119,7 +116,7 @@ def _bgr(found: Weights) -> bool | None:
 
 
 LOADERS: dict[str, Callable[[Weights, "SourceSpec", str], Any]] = {
-    "dcgan": _dcgan, "progan": _progan, "vae": _vae, "onnx": _onnx, "exported": _exported,
+    "dcgan": _zoo, "progan": _zoo, "vae": _zoo, "onnx": _onnx, "exported": _exported,
 }  # fmt: skip
 """Families by the word a spec uses; each makes a module z (n, z_dim) -> (n, 3, h, w) that knows its ``z_dim``."""
 
