@@ -121,6 +121,17 @@ def _rebalancing(recipe: Recipe, out: Path, device: torch.device) -> Path:
     return train_rebalancing(recipe, out, device)
 
 
+def _cyclegan(recipe: Recipe, out: Path, device: torch.device) -> Path:
+    from mitigations.training.cyclegan import strip, train_cyclegan
+
+    def sample(model: nn.Module) -> None:
+        write_grid(strip(model, recipe, device), out / "samples.png", columns=12)
+
+    model = train_cyclegan(recipe, out, device, sample=sample)
+    sample(model)
+    return _finish(model, recipe, out, "cyclegan", dtype="float16", trained_from=recipe.population, trained_to=recipe.options["to"])
+
+
 LOOPS: dict[str, Callable[[Recipe, Path, torch.device], Path]] = {
     "stylegan2": _stylegan2,
     "diffusion": _diffusion,
@@ -129,5 +140,6 @@ LOOPS: dict[str, Callable[[Recipe, Path, torch.device], Path]] = {
     "identity": _instrument,
     "self_conditioning": _self_conditioning,
     "rebalancing": _rebalancing,
+    "cyclegan": _cyclegan,
 }
 """Training loops by recipe kind."""
