@@ -111,7 +111,7 @@ def _check_terms(spec: Spec) -> None:
     from audit.allowed_use import manifests_of, require_commercial_use
 
     roles = spec.instruments
-    readers = [n for role in (roles.classifier, roles.second_rater) for n in ([role] if isinstance(role, str) else role or [])]
+    readers = [r.manifest for role in ("classifier", "second_rater") for r in roles.readers(role)]
     drawn = [s.path if s.source == "statistics" else s.weights for s in (*spec.generators.values(), *spec.references)]
     require_commercial_use(manifests_of([*readers, roles.encoder, roles.identity, roles.face_finder, *drawn]))
 
@@ -276,8 +276,8 @@ def calibration_of(spec: Spec, role: str = "classifier") -> Calibration | None:
 
     if role == "classifier" and spec.calibration is not None:
         return read_calibration(Path(spec.calibration), classes={a: cells(a) for a in spec.attributes})
-    name = getattr(spec.instruments, role)
-    path = calibration(name) if isinstance(name, str) else None
+    readers = spec.instruments.readers(role)
+    path = calibration(readers[0].manifest) if len(readers) == 1 else None
     return None if path is None else read_calibration(path)
 
 

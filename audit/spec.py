@@ -14,9 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from audit.attributes import ATTRIBUTES, parts
 from audit.errors import SpecError
+from audit.readers import TAGS, Readers, ReaderSpec, readers_in
 from audit.sweeps import expand_sweeps
-
-Names = str | list[str]
 
 
 class _Strict(BaseModel):
@@ -97,15 +96,22 @@ class ReferenceSpec(SourceSpec):
 
 
 class InstrumentsSpec(_Strict):
-    """Who reads the images: names of built-in instruments or of data manifests; several for one role as a list."""
+    """Who reads the images: names of built-in instruments or of data manifests.
 
-    classifier: Names | None = None
-    second_rater: Names | None = None
+    There may be several classifiers for one role, as a list, each a name or ``{manifest: NAME, attributes: [smile]}``.
+    """
+
+    classifier: Readers | None = None
+    second_rater: Readers | None = None
     encoder: str | None = None
     skin_tone: Literal["monk"] | None = None
     identity: str | None = None
     face_finder: Literal["mtcnn"] | None = None
     several_faces: Literal["largest", "exclude"] = "largest"
+
+    def readers(self, role: Literal["classifier", "second_rater"]) -> list[ReaderSpec]:
+        """Return the classifiers of a role, each with the attributes it is used for."""
+        return readers_in(getattr(self, role))
 
 
 BOUNDS = ("at_most", "at_least", "between", "not_worse_than")
@@ -289,13 +295,15 @@ def _sentence(error: ValidationError, path: Path, tree: yaml.Node) -> str:
     return f"{path}, line {line}: {at + ': ' if at else ''}{message}{found}"
 
 
-_UNION_TAGS = {"ReferenceSpec", "list[ReferenceSpec]", "str", "list[str]", "literal['uniform']"}
+_UNION_TAGS = {"ReferenceSpec", "list[ReferenceSpec]", "str", "list[str]", "literal['uniform']", *TAGS}
 
 
 def _valid_keys(where: list) -> list[str]:
     if not where:
         return list(Spec.model_fields)
     top = {"generators": GeneratorSpec, "reference": ReferenceSpec, "instruments": InstrumentsSpec, "limits": LimitSpec}
+    if where[0] == "instruments" and len(where) > 1:
+        return list(ReaderSpec.model_fields)
     return list(top[where[0]].model_fields) if where[0] in top else []
 
 

@@ -12,7 +12,7 @@ LAYERS = [
     {"audit.errors"},
     {"audit.sweeps", "audit.shapes", "audit.attributes", "audit.estimates", "audit.seeds", "audit.digests", "audit.provenance", "audit.quantities",
      "audit.verdict_text"},
-    {"audit.manifests", "audit.asset_files", "audit.allowed_use", "audit.downloads", "audit.pixels", "audit.portraits", "audit.doctor",
+    {"audit.manifests", "audit.readers", "audit.asset_files", "audit.allowed_use", "audit.downloads", "audit.pixels", "audit.portraits", "audit.doctor",
      "audit.protocols"},
     {"audit.sources", "audit.reference_statistics", "audit.instruments", "audit.generators", "audit.records", "audit.metrics", "audit.labels",
      "audit.gallery"},

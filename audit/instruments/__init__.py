@@ -6,6 +6,7 @@ from audit.errors import SpecError
 from audit.instruments.base import Instrument
 
 if TYPE_CHECKING:
+    from audit.readers import ReaderSpec
     from audit.spec import InstrumentsSpec
 
 __all__ = ["Instrument", "open_instruments"]
@@ -27,9 +28,9 @@ def open_instruments(spec: "InstrumentsSpec", *, device: str = "cpu", assets: tu
 
         opened.append(FaceFinder("face_finder", several=spec.several_faces, device=device))
     for role in ("classifier", "second_rater"):
-        named = getattr(spec, role)
-        for name in [named] if isinstance(named, str) else named or []:
-            opened.append(_classifier(role, name, device, assets))
+        readers = [(r.manifest, _classifier(role, r, device, assets)) for r in spec.readers(role)]
+        _refuse_two_for_one(role, readers)
+        opened += [instrument for _, instrument in readers]
     if spec.skin_tone is not None:
         from audit.instruments.skin_tone import SkinTone
 
@@ -43,15 +44,26 @@ def open_instruments(spec: "InstrumentsSpec", *, device: str = "cpu", assets: tu
     return opened
 
 
-def _classifier(role: str, name: str, device: str, assets: tuple[str, ...]) -> Instrument:
-    if name in PORTRAITS:
+def _classifier(role: str, reader: "ReaderSpec", device: str, assets: tuple[str, ...]) -> Instrument:
+    if reader.manifest in PORTRAITS:
         from audit.instruments.portraits import PortraitNetwork
 
-        return PortraitNetwork(role, PORTRAITS[name], device)
+        return PortraitNetwork(role, PORTRAITS[reader.manifest], device, attributes=reader.attributes)
     from audit.instruments.attribute_classifier import AttributeClassifier
     from audit.manifests import load_manifest
 
-    return AttributeClassifier(role, load_manifest(name), search=assets, device=device)
+    return AttributeClassifier(role, load_manifest(reader.manifest), attributes=reader.attributes, search=assets, device=device)
+
+
+def _refuse_two_for_one(role: str, readers: list[tuple[str, Instrument]]) -> None:
+    """Two classifiers of a role would write the same columns, so each attribute has one."""
+    owner: dict[str, str] = {}
+    for name, instrument in readers:
+        for attribute in instrument.attributes:  # type: ignore[attr-defined]
+            if attribute in owner:
+                raise SpecError(f"instruments.{role}: {owner[attribute]} and {name} both read {attribute}; say what each is used for, e.g. "
+                                f"{{manifest: {name}, attributes: [...]}}, or leave one out")  # fmt: skip
+            owner[attribute] = name
 
 
 def _encoder(role: str, name: str, device: str, assets: tuple[str, ...]) -> Instrument:

@@ -72,6 +72,7 @@ class AttributeClassifier:
             )
         self.role, self.device, self.batch_size = role, device, batch_size
         self.heads = _chosen(manifest, attributes)
+        self.attributes = tuple(h.attribute for h in self.heads)
         self._input = manifest.contract.input
         self._name = manifest.name
         self._network = open_network(manifest, file=file, path=path, module=module, search=search, device=device)

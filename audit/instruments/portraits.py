@@ -1,10 +1,12 @@
 """Instruments for the built-in world: attribute classifier, feature encoder and identity encoder on 64x64 portraits."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 from audit.attributes import ATTRIBUTES
-from audit.digests import file_digest
+from audit.digests import digest, file_digest
 from audit.errors import InstrumentError
 from audit.generators.weights import read_weights
 from audit.instruments.portrait_networks import build_network, unit
@@ -22,11 +24,15 @@ class PortraitNetwork:
         role: prefix of its columns.
         name: "portraits_a" or "portraits_b" (attribute classifiers), "encoder" or "identity".
         device: where to run.
+        attributes: which of an attribute classifier's are read; None = all.
+
+    Raises:
+        InstrumentError: no such kind of network, or it does not read an attribute.
     """
 
     caveats = ("made for the built-in portraits; on photographs its readings mean nothing",)
 
-    def __init__(self, role: str, name: str, device: str = "cpu") -> None:
+    def __init__(self, role: str, name: str, device: str = "cpu", *, attributes: Sequence[str] | None = None) -> None:
         path = shipped(name)
         self.role, self.name, self.device = role, name, device
         self.kind, network, tensors = read_weights(path)
@@ -35,7 +41,12 @@ class PortraitNetwork:
         model = build_network(network.pop("design"), **network)
         model.load_state_dict(tensors)
         self.model = model.eval().to(device, memory_format=torch.channels_last)
-        self.digest = file_digest(path)
+        readable = tuple(ATTRIBUTES) if self.kind == "attribute_classifier" else ()
+        unknown = [a for a in attributes or () if a not in readable]
+        if unknown:
+            raise InstrumentError(f"{name!r} reads {', '.join(readable) or 'no attributes'}; it cannot read {', '.join(unknown)}")
+        self.attributes = readable if attributes is None else tuple(attributes)
+        self.digest = file_digest(path) if attributes is None else digest([file_digest(path), *self.attributes])
 
     def read(self, batch: Batch) -> dict[str, np.ndarray]:
         good = np.array([s == OK for s in batch.status])
@@ -48,8 +59,8 @@ class PortraitNetwork:
         columns, at = {}, 0
         for attribute in ATTRIBUTES.values():
             probabilities = _softmax(outputs[:, at : at + attribute.k])
-            for i, name in enumerate(attribute.classes):
-                columns[f"{self.role}:{attribute.name}:{name}"] = probabilities[:, i]
+            if attribute.name in self.attributes:
+                columns |= {f"{self.role}:{attribute.name}:{c}": probabilities[:, i] for i, c in enumerate(attribute.classes)}
             at += attribute.k
         return columns
 

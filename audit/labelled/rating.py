@@ -83,8 +83,8 @@ def import_sheets(run: str | Path, sheets: Sequence[str | Path], *, rng: np.rand
     who = f"{len(answers.raters)} rater{'s' if len(answers.raters) != 1 else ''}"
     domain = f"images of {', '.join(design.generators)} in the run {result.name!r}, labelled by {who} and weighted to the run"
     source = digest([file_digest(Path(p)) for p in sheets])
-    name = spec.instruments.classifier
-    return CalibrationFile(name if isinstance(name, str) else "classifier", domain, len(answers.keys), source, found)
+    readers = spec.instruments.readers("classifier")
+    return CalibrationFile(readers[0].manifest if len(readers) == 1 else "classifier", domain, len(answers.keys), source, found)
 
 
 def _read_sheet(path: Path) -> tuple[pd.DataFrame, str]:

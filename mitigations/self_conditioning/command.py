@@ -47,11 +47,11 @@ def command(spec: str, generator: str | None, out: Path, attributes: str, images
 
     loaded, baseline = load_for(spec, generator, families=("stylegan2",))
     entry = loaded.generators[baseline]
-    judges = loaded.instruments.classifier
+    judges = [r.manifest for r in loaded.instruments.readers("classifier")]
     names = tuple(a.strip() for a in attributes.split(",") if a.strip())
     recipe = recipe_for(shipped(entry.weights or ""), names, data=data, population=entry.trained_on, images=images, real=real,
                         classifier=classifier, seed=seed)  # fmt: skip
-    if recipe.options["classifier"] in ([judges] if isinstance(judges, str) else judges or []):
+    if recipe.options["classifier"] in judges:
         click.echo(f"{recipe.options['classifier']} judges in this spec and would now mitigate as well: its verdict will flatter", err=True)
     keep_freed_blocks()
     torch.set_flush_denormal(True)

@@ -32,21 +32,21 @@ def test_the_specs_that_are_promised_ship():
 def test_a_shipped_spec_is_valid_and_every_manifest_it_names_exists(name):
     spec = load_spec(name)
     assert spec.name == name
-    for named in (spec.instruments.classifier, spec.instruments.second_rater, spec.instruments.encoder):
-        for one in [named] if isinstance(named, str) else named or []:
-            if not one.startswith("portraits"):
-                assert load_manifest(one).contract.input is not None
+    readers = [r.manifest for role in ("classifier", "second_rater") for r in spec.instruments.readers(role)]
+    for one in [*readers, *([spec.instruments.encoder] if spec.instruments.encoder else [])]:
+        if not one.startswith("portraits"):
+            assert load_manifest(one).contract.input is not None
     for generator in spec.generators.values():
         if generator.weights and "/" not in generator.weights and "." not in generator.weights and generator.source != "text_to_image":
             assert load_manifest(generator.weights).kind == "generator"
-    read = {h.attribute for c in _classifiers(spec) for h in load_manifest(c).contract.output.heads}
+    read = [h.attribute for r in _classifiers(spec) for h in load_manifest(r.manifest).contract.output.heads if h.attribute in (r.attributes or [h.attribute])]
     if read:
-        assert {p for a in spec.attributes for p in parts(a)} <= read | {"skin_tone"}
+        assert {p for a in spec.attributes for p in parts(a)} <= {*read, "skin_tone"}
+        assert len(read) == len(set(read)), "two classifiers read one attribute"
 
 
 def _classifiers(spec):
-    named = spec.instruments.classifier
-    return [c for c in ([named] if isinstance(named, str) else named or []) if not c.startswith("portraits")]
+    return [r for r in spec.instruments.readers("classifier") if not r.manifest.startswith("portraits")]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def stand_in(tmp_path_factory):
 
     def make(name):
         shipped = load_manifest(name)
-        columns = shipped.parameters["num_classes"]
+        columns = shipped.parameters.get("num_classes") or 1 + max(c for h in shipped.contract.output.heads for c in h.columns)
         torch.manual_seed(0)
         torch.save(mobilenet_v3_small(num_classes=columns).state_dict(), root / f"{name}.pt")
         content = shipped.model_dump(mode="json", by_alias=True, exclude_defaults=True)
@@ -81,7 +81,7 @@ def photographs(tmp_path_factory):
 
 
 def carried_out(name, tmp_path, stand_in, **changes):
-    classifier = stand_in(load_spec(name).instruments.classifier)
+    classifier = [{"manifest": stand_in(r.manifest), "attributes": r.attributes} for r in load_spec(name).instruments.readers("classifier")]
     encoder = {"instruments__encoder": "portraits"} if load_spec(name).instruments.encoder else {}
     result = audit.run(name, out=tmp_path / "run", samples=N, device="cpu", instruments__classifier=classifier,
                        instruments__face_finder=None, gallery=3, batch=12, **encoder, **changes)  # fmt: skip
@@ -123,8 +123,9 @@ def test_celebahq_diffusion_runs_from_end_to_end(tmp_path, stand_in, photographs
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         DDPMPipeline(unet, DDPMScheduler(num_train_timesteps=100)).save_pretrained(tmp_path / "ddpm")
-    result, _ = carried_out("celebahq_diffusion", tmp_path, stand_in, reference__path=photographs, reference__samples=N,
-                            generators__ddpm__weights=str(tmp_path / "ddpm"), generators__ddpm__steps=2)  # fmt: skip
+    result, frame = carried_out("celebahq_diffusion", tmp_path, stand_in, reference__path=photographs, reference__samples=N,
+                                generators__ddpm__weights=str(tmp_path / "ddpm"), generators__ddpm__steps=2)  # fmt: skip
+    assert frame[(frame.attribute == "smile") & (frame.metric == "share")]["value"].notna().all()
     assert any("DDIMScheduler, 2 steps" in c for c in result.generators[0]["caveats"])
 
 
