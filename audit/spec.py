@@ -53,6 +53,9 @@ class SourceSpec(_Strict):
         sha256: vouches for a file that is a program (TorchScript, torch.export): 64 hex digits from a source you trust.
         label: class of a conditional StyleGAN2, from 0; None = every class equally often.
         sampler: how latents are chosen, e.g. ``{method: magnet}``; None = the generator's own prior.
+        base: who draws the image before, for ``source: mapped``.
+        map: what is done to it: ``{filter: lighten, amount: 3}``, ``{weights: portraits/cyclegan}``, ``{call: "module:function"}`` or
+            ``{folder: DIR}``; see :mod:`audit.sources.maps`.
     """
 
     source: str
@@ -74,6 +77,8 @@ class SourceSpec(_Strict):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     sampler: dict[str, Any] | None = None
     label: Annotated[int, Field(ge=0)] | None = None
+    base: "SourceSpec | None" = None
+    map: dict[str, Any] | None = None
 
 
 class GeneratorSpec(SourceSpec):

@@ -15,7 +15,7 @@ LAYERS = [
     {"audit.manifests", "audit.readers", "audit.asset_files", "audit.allowed_use", "audit.downloads", "audit.pixels", "audit.portraits", "audit.doctor",
      "audit.protocols"},
     {"audit.sources", "audit.reference_statistics", "audit.instruments", "audit.generators", "audit.records", "audit.metrics", "audit.labels",
-     "audit.gallery"},
+     "audit.gallery", "audit.filters"},
     {"audit.convert", "audit.spec", "audit.collect", "audit.verdicts", "audit.limits", "audit.result", "audit.attribute_rows", "audit.planning",
      "audit.evidence"},
     {"audit.labelled", "audit.label_audits", "audit.studies"},
@@ -34,7 +34,7 @@ LAYERS = [
 """From the bottom up. A module may import its own layer and those below."""
 
 UPWARD = {("audit.gallery", "audit.collect"), ("audit.sources", "audit.spec"), ("audit.instruments", "audit.spec"),
-          ("audit.sources.families", "audit.spec"), ("audit.sources.networks", "audit.spec")}  # fmt: skip
+          ("audit.sources.mapped", "audit.spec"), ("audit.sources.families", "audit.spec"), ("audit.sources.networks", "audit.spec")}  # fmt: skip
 """Names of types only, under TYPE_CHECKING."""
 
 

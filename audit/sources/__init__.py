@@ -55,6 +55,10 @@ def _plain(name: str, spec: "SourceSpec", device: str, assets: tuple[str, ...]) 
         from audit.sources.callable import CallableSource
 
         return CallableSource(name, _needed(name, spec, "call"))
+    if spec.source == "mapped":
+        from audit.sources.mapped import open_mapped
+
+        return open_mapped(name, spec, device=device, assets=assets)
     if spec.source in NETWORKS:
         from audit.sources.networks import open_network
 
@@ -71,7 +75,7 @@ def _plain(name: str, spec: "SourceSpec", device: str, assets: tuple[str, ...]) 
         from audit.sources.families import open_torchscript
 
         return open_torchscript(name, spec, device=device, assets=assets)
-    known = ", ".join(["portraits", "folder", "statistics", "callable", *FAMILIES, *NETWORKS, "text_to_image", "torchscript"])
+    known = ", ".join(["portraits", "folder", "statistics", "callable", "mapped", *FAMILIES, *NETWORKS, "text_to_image", "torchscript"])
     raise SpecError(f"generators.{name}.source: unknown source {spec.source!r}; expected one of {known}")
 
 
