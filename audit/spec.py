@@ -159,6 +159,7 @@ class Spec(_Strict):
     """The whole audit. See the README for a commented example.
 
     Attributes:
+        attribute_sets: files of the user's own attributes, see :func:`audit.attributes.read_set`; they can then stand under ``attributes``.
         target: wished-for shares: "uniform", or a table {attribute: {class: share}}.
         gallery: thumbnails shown per generator (and, a third as many, per group); 0 switches them off.
         batch: images drawn at once; results do not depend on it.
@@ -176,6 +177,7 @@ class Spec(_Strict):
     name: str
     seed: int = 0
     samples: Annotated[int, Field(gt=0)] = 2000
+    attribute_sets: list[str] = []
     attributes: list[str] = list(ATTRIBUTES)
     target: Literal["uniform"] | dict[str, dict[str, float]] = "uniform"
     instruments: InstrumentsSpec = InstrumentsSpec()
@@ -194,6 +196,10 @@ class Spec(_Strict):
     commercial_use: bool = False
     study: dict[str, Any] | None = None
 
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)
+        _learn(self.attribute_sets)  # in a worker, which has not read them yet
+
     @property
     def references(self) -> list[ReferenceSpec]:
         """The references as a list, empty where none was given."""
@@ -203,10 +209,12 @@ class Spec(_Strict):
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Spec":
+        _learn(self.attribute_sets)
         for attribute in self.attributes:
             for part in parts(attribute):
                 if part not in ATTRIBUTES:
-                    raise ValueError(f"attributes: {part!r} is not an attribute; there are {', '.join(ATTRIBUTES)}")
+                    raise ValueError(f"attributes: {part!r} is not an attribute{_nearest(part, ATTRIBUTES.known())}; there are {', '.join(ATTRIBUTES.known())}; "
+                                     f"your own go into a file under attribute_sets")  # fmt: skip
         if not self.generators:
             raise ValueError("generators: an audit needs at least one")
         for name, generator in self.generators.items():
@@ -220,16 +228,23 @@ class Spec(_Strict):
         if isinstance(self.target, dict):
             _check_target(self.target)
         if self.correct_within is not None and self.correct_within not in ATTRIBUTES:
-            raise ValueError(f"correct_within: {self.correct_within!r} is not an attribute; there are {', '.join(ATTRIBUTES)}")
+            raise ValueError(f"correct_within: {self.correct_within!r} is not an attribute; there are {', '.join(ATTRIBUTES.known())}")
         if self.until is not None and not self.limits:
             raise ValueError("until: decided needs limits to decide; add some under limits, or leave it out")
         return self
 
 
+def _learn(sets: list[str]) -> None:
+    try:
+        ATTRIBUTES.learn(sets)
+    except SpecError as problem:
+        raise ValueError(f"attribute_sets: {problem}") from None
+
+
 def _check_target(target: dict[str, dict[str, float]]) -> None:
     for name, shares in target.items():
         if name not in ATTRIBUTES:
-            raise ValueError(f"target: {name!r} is not an attribute{_nearest(name, ATTRIBUTES)}")
+            raise ValueError(f"target: {name!r} is not an attribute{_nearest(name, ATTRIBUTES.known())}")
         classes = ATTRIBUTES[name].classes
         if set(shares) != set(classes):
             raise ValueError(f"target.{name}: expected a share for each of {', '.join(classes)}; found {', '.join(shares)}")
