@@ -36,7 +36,10 @@ class SourceSpec(_Strict):
         source: "portraits", "folder", "callable", or a generator family ("stylegan2", "diffusion", "dcgan32", ...).
         weights: "portraits/NAME" for a shipped model, the name of a data manifest, or a path.
         path: folder, zip, tar or Parquet of images, for ``source: folder``; for a reference of ``source: statistics`` the name of
-            published statistics (ffhq_clean_trainval70k_256) or an .npz file with mu and sigma.
+            published statistics (ffhq_clean_trainval70k_256) or an .npz file with mu and sigma; for ``source: cifar10`` the folder of
+            its official files.
+        split: "train" or "test", for ``source: cifar10``.
+        imbalance: images of CIFAR-10's most frequent class over those of its rarest, falling off exponentially; None = all images.
         population: "balanced", "celeb_like", "professors" or "professors:SHARE", for ``source: portraits``.
         size: image side of portraits; None = 64.
         call: "module:function", for ``source: callable``.
@@ -61,6 +64,8 @@ class SourceSpec(_Strict):
     source: str
     weights: str | None = None
     path: str | None = None
+    split: Literal["train", "test"] = "train"
+    imbalance: Annotated[float, Field(ge=1)] | None = None
     population: str | None = None
     size: Annotated[int, Field(ge=16, le=1024)] | None = None
     call: str | None = None

@@ -74,7 +74,7 @@ class ByteView(io.RawIOBase):
 
 
 def read_pickle(stream: ByteView, allowed: Mapping[str, Callable[..., Any]], *, where: str,
-                stored: Callable[[tuple], Any] | None = None) -> Any:  # fmt: skip
+                stored: Callable[[tuple], Any] | None = None, longest: int = LONGEST_TEXT) -> Any:  # fmt: skip
     """Return what one pickle holds, built from ``allowed`` names only; the stream is left behind its end.
 
     Args:
@@ -82,6 +82,7 @@ def read_pickle(stream: ByteView, allowed: Mapping[str, Callable[..., Any]], *, 
         allowed: "module name" -> what is done instead of calling it; receives the arguments, returns plain values.
         where: the file's name for error sentences.
         stored: resolves persistent ids (torch keeps storages outside of the pickle); None = there are none.
+        longest: characters of one text; Python 2 wrote the bytes of arrays as text.
 
     Raises:
         ManifestError: it is cut short or damaged, or it names, does or contains what a model file has no need of.
@@ -91,7 +92,7 @@ def read_pickle(stream: ByteView, allowed: Mapping[str, Callable[..., Any]], *, 
         >>> read_pickle(ByteView(pickle.dumps({"a": [1, 2.5, "x"]})), {}, where="x.pkl")
         {'a': [1, 2.5, 'x']}
     """
-    machine = _Machine(allowed, stored, where)
+    machine = _Machine(allowed, stored, where, longest)
     try:
         for count, (code, argument, _) in enumerate(pickletools.genops(stream)):
             if count > OPERATIONS:
@@ -124,8 +125,8 @@ def shown(value: Any, most: int = 60) -> str:
 class _Machine:
     """Stack, memo and the opcodes."""
 
-    def __init__(self, allowed: Mapping[str, Callable[..., Any]], stored: Callable[[tuple], Any] | None, where: str) -> None:
-        self.allowed, self.stored, self.where = allowed, stored, where
+    def __init__(self, allowed: Mapping[str, Callable[..., Any]], stored: Callable[[tuple], Any] | None, where: str, longest: int) -> None:
+        self.allowed, self.stored, self.where, self.longest = allowed, stored, where, longest
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
@@ -148,7 +149,7 @@ class _Machine:
         if code in _CONSTANTS:
             self.stack.append(_CONSTANTS[code])
         elif code in _VALUES:
-            if isinstance(argument, str) and len(argument) > LONGEST_TEXT:
+            if isinstance(argument, str) and len(argument) > self.longest:
                 raise ManifestError(f"{self.where} holds a text of {len(argument):,} characters; refused, model files hold none so long")
             if isinstance(argument, int) and argument.bit_length() > 8 * LONGEST_NUMBER:
                 raise ManifestError(f"{self.where} holds a whole number of {argument.bit_length():,} bits; refused, model files hold none")
@@ -249,7 +250,7 @@ _METHODS: dict[str, Callable[[_Machine], None]] = {
 
 def _key(value: Any) -> Hashable:
     # Hashing a nest of tuples can take as long as its author likes, so keys are plain.
-    if not isinstance(value, str | int | float):
+    if not isinstance(value, str | bytes | int | float):
         raise ValueError(f"{_kind(value)} as a key")
     return value
 

@@ -47,6 +47,10 @@ def _plain(name: str, spec: "SourceSpec", device: str, assets: tuple[str, ...]) 
         from audit.sources.folder import FolderSource
 
         return FolderSource(_needed(name, spec, "path"), name=name)
+    if spec.source == "cifar10":
+        from audit.sources.cifar import CifarSource
+
+        return CifarSource(name, _needed(name, spec, "path"), split=spec.split, imbalance=spec.imbalance)
     if spec.source == "statistics":
         from audit.sources.statistics import StatisticsSource
 
@@ -75,7 +79,7 @@ def _plain(name: str, spec: "SourceSpec", device: str, assets: tuple[str, ...]) 
         from audit.sources.families import open_torchscript
 
         return open_torchscript(name, spec, device=device, assets=assets)
-    known = ", ".join(["portraits", "folder", "statistics", "callable", "mapped", *FAMILIES, *NETWORKS, "text_to_image", "torchscript"])
+    known = ", ".join(["portraits", "folder", "cifar10", "statistics", "callable", "mapped", *FAMILIES, *NETWORKS, "text_to_image", "torchscript"])
     raise SpecError(f"generators.{name}.source: unknown source {spec.source!r}; expected one of {known}")
 
 
