@@ -4,7 +4,7 @@ Zhu, Park, Isola, Efros 2017, arXiv 1703.10593: least-squares adversarial loss (
 5.2), patches judged at 34 x 34 pixels of 64 (70 x 70 of 256 in the paper), a pool of 50 past images for the discriminators, Adam at
 2e-4 an image with beta1 0.5, constant for the first half and falling to 0 in the second. Departures, so that a core can do it in minutes:
 images of 64 x 64, few channels, two halvings in the discriminator instead of three, pairs of images instead of single ones (and so twice the learning
-rate), a twentieth of the paper's steps, endless fresh portraits instead of a fixed set, and no flips (a portrait is nearly its own mirror image).
+rate), a fortieth of the paper's steps, generators that start at the identity (see :mod:`audit.generators.cyclegan`), endless fresh portraits instead of a fixed set, and no flips (a portrait is nearly its own mirror image).
 """
 
 import itertools
@@ -75,6 +75,8 @@ class CycleGANTrainer:
         for network in (self.forward, self.backward, self.critic_after, self.critic_before):
             network.apply(_initialise)
             network.to(memory_format=torch.channels_last)
+        for generator in (self.forward, self.backward):  # the first map is the identity
+            nn.init.zeros_(generator.out.weight)
         makers = [*self.forward.parameters(), *self.backward.parameters()]
         judges = [*self.critic_after.parameters(), *self.critic_before.parameters()]
         self.g_optimiser = torch.optim.Adam(makers, lr=options["lr"], betas=(0.5, 0.999))
