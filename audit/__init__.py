@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from audit.estimates import Estimate, NotMeasured
     from audit.label_audits import audit_labels
     from audit.limits import load_limits
+    from audit.maps import audit_map
     from audit.manifests import list_manifests, load_manifest
     from audit.quantities import Measure
     from audit.result import Result, load_result
@@ -31,6 +32,7 @@ _HOME = {
     "Verdict": "audit.verdicts",
     "audit_images": "audit.audits",
     "audit_labels": "audit.label_audits",
+    "audit_map": "audit.maps",
     "judge": "audit.verdicts",
     "list_manifests": "audit.manifests",
     "load_limits": "audit.limits",
@@ -52,6 +54,7 @@ __all__ = [
     "Verdict",
     "audit_images",
     "audit_labels",
+    "audit_map",
     "generators",
     "judge",
     "list_manifests",

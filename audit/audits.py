@@ -74,7 +74,7 @@ def audit_images(images: str | Path, *, out: str | Path, reference: str | Path |
     spec = Spec.model_validate({
         "name": f"images in {Path(images).name}",
         "samples": min(samples or count, count),
-        "attributes": attributes or _readable(classifiers or [], assets),
+        "attributes": attributes or readable(classifiers or [], assets),
         "instruments": {"classifier": classifiers or None, "encoder": encoder, "skin_tone": "monk",
                         "face_finder": "mtcnn" if faces == "find" else None},
         "reference": {"source": "folder", "path": str(reference), "samples": 10**9} if reference is not None else None,
@@ -135,7 +135,8 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def _readable(classifiers: list[str], assets: str | Path | None) -> list[str]:
+def readable(classifiers: list[str], assets: str | Path | None) -> list[str]:
+    """Return the attributes that these classifiers and the skin-tone instrument read."""
     from audit.instruments import open_instruments
     from audit.spec import InstrumentsSpec
 

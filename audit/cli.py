@@ -106,7 +106,11 @@ def run(spec: str, out: Path | None, samples: int | None, seed: int | None, pair
 
 
 @main.command("audit")
-@click.argument("images")
+@click.argument("images", required=False)
+@click.option("--before", help="Instead of IMAGES: images before a map from image to image; with --after or --map.")
+@click.option("--after", help="The same images after the map, matched by name.")
+@click.option("--map", "mapping", help="Or the map: lighten:3, warm:5, blur:1, jitter:4, cyclegan, weights, or module:function.")
+@click.option("--identity", help="Data manifest of an encoder of identity: is the person kept?  [--before]")
 @click.option("--reference", help="Folder of real images to measure quality against; needs --encoder.")
 @click.option("--calibration", type=click.Path(path_type=Path), help="For a table: the labeller's errors, made by genbias calibrate.")
 @click.option("--target", help="For a table: uniform, or a YAML file of {attribute: {class: share}}.")
@@ -122,14 +126,27 @@ def run(spec: str, out: Path | None, samples: int | None, seed: int | None, pair
 @_out
 @_device
 @_json
-def audit_folder(images: str, reference: str | None, attributes: str | None, classifiers: tuple[str, ...], encoder: str | None,
+def audit_folder(images: str | None, before: str | None, after: str | None, mapping: str | None, identity: str | None, reference: str | None, attributes: str | None, classifiers: tuple[str, ...], encoder: str | None,
                  faces: str, samples: int | None, assets: Path | None, out: Path | None, device: str, as_json: bool,
                  calibration: Path | None, target: str | None, limits: Path | None, compare_to: tuple[str, ...]) -> None:  # fmt: skip
     """Audit IMAGES: a folder, zip, tar or Parquet; or a table of labels made elsewhere, CSV or Parquet. No spec needed.
 
     A table has a row an image: a column of labels for each attribute, or columns ATTRIBUTE:CLASS of probabilities; and, if there
     are such, columns generator, id, unit and group.
+
+    With --before, a map from image to image is audited pair by pair, beside its controls.
     """
+    if before is not None or after is not None or mapping is not None:
+        from audit.maps.command import audit_pairs
+
+        others = {"IMAGES": images, "--reference": reference, "--calibration": calibration, "--target": target, "--limits": limits,
+                  "--compare-to": compare_to or None}  # fmt: skip
+        _finish(audit_pairs(before, after, mapping, others, identity=identity, classifiers=list(classifiers) or None, encoder=encoder, faces=faces,
+                            attributes=[a.strip() for a in attributes.split(",")] if attributes else None, samples=samples,
+                            assets=assets, out=out, device=device), as_json)  # fmt: skip
+        return
+    if images is None or identity is not None:
+        raise SpecError("give IMAGES, or --before with --after or --map" if images is None else "--identity is for --before; leave it out")
     from audit.labelled.commands import audit_table
     from audit.labelled.tables import is_label_table
 

@@ -28,7 +28,7 @@ LAYERS = [
     {"audit.study"},
     {"audit.engines"},
     {"audit.audits"},
-    {"audit.assets_command", "audit.probe_command"},
+    {"audit.assets_command", "audit.probe_command", "audit.maps"},
     {"audit.cli", "audit.__main__", "audit", "audit.pytest_plugin", "audit.limit_files"},
 ]  # fmt: skip
 """From the bottom up. A module may import its own layer and those below."""
