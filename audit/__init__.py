@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from audit.estimates import Estimate, NotMeasured
     from audit.label_audits import audit_labels
     from audit.limits import load_limits
-    from audit.maps import audit_map
     from audit.manifests import list_manifests, load_manifest
+    from audit.maps import audit_map
     from audit.quantities import Measure
     from audit.result import Result, load_result
     from audit.spec import Spec, load_spec
