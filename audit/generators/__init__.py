@@ -59,6 +59,12 @@ def _vae(network: dict) -> nn.Module:
     return VAEDecoder(**network)
 
 
+def _mixture(network: dict) -> nn.Module:
+    from audit.generators.mixture import DCGANMixture
+
+    return DCGANMixture(**network)
+
+
 KINDS: dict[str, Callable[[dict], nn.Module]] = {
     "stylegan2": _stylegan2,
     "self_conditioned": _self_conditioned,
@@ -67,6 +73,7 @@ KINDS: dict[str, Callable[[dict], nn.Module]] = {
     "dcgan": _dcgan,
     "progan": _progan,
     "vae": _vae,
+    "mixture": _mixture,
 }
 """Builders of the networks, by the kind in the header of the project's own safetensors files."""
 

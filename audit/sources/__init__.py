@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageSource", "open_source"]
 
-FAMILIES = ("stylegan2", "diffusion", "dcgan32")
+FAMILIES = ("stylegan2", "diffusion", "dcgan32", "mixture")
 """Families opened by :mod:`audit.sources.families`."""
 
 NETWORKS = ("dcgan", "progan", "vae", "onnx", "exported")

@@ -15,7 +15,8 @@ from audit.sources.networks import Weights
 if TYPE_CHECKING:
     from audit.spec import SourceSpec
 
-FAMILIES = {"stylegan2": ("stylegan2", "self_conditioned"), "diffusion": ("latent_diffusion",), "dcgan32": ("dcgan32",)}
+FAMILIES = {"stylegan2": ("stylegan2", "self_conditioned"), "diffusion": ("latent_diffusion",), "dcgan32": ("dcgan32",),
+            "mixture": ("mixture",)}  # fmt: skip
 """Generator families of a spec, and the kinds their weights may say."""
 
 MANIFESTS = (".yaml", ".yml")

@@ -27,7 +27,8 @@ def train_diffusion(recipe: Recipe, out: Path, device: torch.device, *, sample: 
     """
     torch.manual_seed(recipe.seed)
     model = LatentDiffusion(**recipe.network).to(device, memory_format=torch.channels_last)
-    stream, log = PortraitStream(recipe.population, recipe.seed), TrainingLog(out)
+    stream = PortraitStream(recipe.population, recipe.seed, recipe.options.get("size", 64), recipe.options.get("distinct"))
+    log = TrainingLog(out)
     saved = out / "autoencoder.pt"
     if saved.exists():
         model.load_state_dict(torch.load(saved, map_location=device, weights_only=True))

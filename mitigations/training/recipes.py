@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -17,8 +18,8 @@ class Recipe:
 
     Attributes:
         name: the model's name under ``audit/portraits/models``.
-        kind: which training loop: "stylegan2", "diffusion", "attribute_classifier", "encoder", "identity".
-        population: training population of the built-in world.
+        kind: which training loop: a key of :data:`mitigations.training.train.LOOPS`.
+        population: training population of the built-in world, or what the images of ``options.images`` are called.
         seed: seed of the initial weights and of the training images.
         network: keyword arguments of the network.
         schedule: pairs of (image side, images to show at that size).
@@ -43,11 +44,15 @@ class Recipe:
         return self.schedule[-1][0], False
 
 
-def load_recipe(name: str) -> Recipe:
+def load_recipe(name: str, changes: dict[str, Any] | None = None) -> Recipe:
     """Read a recipe by shipped name or by path.
 
+    Args:
+        name: which.
+        changes: keys to set on top, with dots, e.g. ``{"options.images.path": "cifar/"}``.
+
     Raises:
-        SpecError: there is no such recipe, or it lacks a key.
+        SpecError: there is no such recipe, it lacks a key, or a change does not fit it.
     """
     shipped = resources.files("mitigations.training") / "recipes" / f"{name}.yaml"
     path = Path(name) if name.endswith((".yaml", ".yml")) else Path(str(shipped))
@@ -59,6 +64,14 @@ def load_recipe(name: str) -> Recipe:
     if not isinstance(raw, dict) or set(raw) != expected:
         found = sorted(raw) if isinstance(raw, dict) else type(raw).__name__
         raise SpecError(f"recipe {path} must have exactly the keys {sorted(expected)}; found {found}")
+    for dotted, value in (changes or {}).items():
+        *above, last = dotted.split(".")
+        inner = raw
+        for key in above:
+            inner = inner.setdefault(key, {}) if isinstance(inner, dict) else None
+        if not isinstance(inner, dict) or (not above and last not in expected):
+            raise SpecError(f"--set {dotted}: the recipe {raw['name']!r} has no such key; its keys are {', '.join(sorted(expected))}")
+        inner[last] = value
     raw["schedule"] = [(int(size), int(images)) for size, images in raw["schedule"]]
     return Recipe(**raw)
 

@@ -19,8 +19,9 @@ from tqdm import tqdm
 
 from audit.errors import ManifestError
 from audit.generators.stylegan2 import StyleGAN2
-from mitigations.training.data import PortraitStream, to_signed
+from mitigations.training.data import to_signed
 from mitigations.training.discriminator import Discriminator
+from mitigations.training.images import stream_of
 from mitigations.training.recipes import Recipe, TrainingLog
 
 Batches = Callable[[int, int, int], tuple[Tensor, Tensor | None]]
@@ -192,7 +193,7 @@ class StyleGAN2Trainer:
 
 
 def train_stylegan2(recipe: Recipe, out: Path, device: torch.device, *, sample: Callable[[nn.Module, int], None]) -> StyleGAN2Trainer:
-    """Train by ``recipe`` on the built-in world and return the trainer; its ``average`` is the model.
+    """Train by ``recipe``, on the built-in world or on the images it names, and return the trainer; its ``average`` is the model.
 
     Args:
         recipe: kind "stylegan2".
@@ -200,7 +201,7 @@ def train_stylegan2(recipe: Recipe, out: Path, device: torch.device, *, sample: 
         device: where to train.
         sample: called with the averaged generator and the current size every few minutes, to draw a grid.
     """
-    stream = PortraitStream(recipe.population, recipe.seed)
+    stream = stream_of(recipe)
 
     def batch(first: int, n: int, resolution: int) -> tuple[Tensor, None]:
         return to_signed(stream.batch(first, n)[0], resolution), None
@@ -233,7 +234,7 @@ def carry_on(trainer: StyleGAN2Trainer, batch: Batches, out: Path, *, sample: Ca
             images = images.to(trainer.device, memory_format=torch.channels_last)
             losses = trainer.step(images, resolution, None if labels is None else labels.to(trainer.device))
             bar.update(n)
-            if trainer.steps % 50 == 0:
+            if trainer.steps % 50 == 0 or trainer.images_seen >= total:
                 log.write(images=trainer.images_seen, resolution=resolution, **losses)
             if time.monotonic() - saved > 120:
                 _save(trainer, checkpoint)

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,17 +17,18 @@ from audit.seeds import normals
 from mitigations.training.recipes import Recipe, load_recipe
 
 
-def train(name: str, out: Path, *, device: str = "cpu", seed: int | None = None) -> Path:
-    """Train a recipe and return the path of its weights.
+def train(name: str, out: Path, *, device: str = "cpu", seed: int | None = None, changes: dict[str, Any] | None = None) -> Path:
+    """Train a recipe and return the path of its weights, of a grid the folder that holds them.
 
     Args:
         name: a shipped recipe's name, or the path of a YAML file.
         out: folder for weights, log, checkpoint and sample grids; an interrupted run continues from its checkpoint.
         device: "cpu" or "cuda".
+        changes: keys of the recipe to set, with dots, e.g. ``{"options.batch": 16}``.
         seed: another seed than the recipe's, for measuring how much a training run varies; the model is called NAME_seedN.
     """
     torch.set_flush_denormal(True)  # small networks slow to half speed on denormals late in training
-    recipe, where = load_recipe(name), torch.device(device)
+    recipe, where = load_recipe(name, changes), torch.device(device)
     if seed is not None:
         recipe = replace(recipe, name=f"{recipe.name}_seed{seed}", seed=seed)
     out = Path(out) / recipe.name
@@ -66,11 +68,30 @@ def _diffusion(recipe: Recipe, out: Path, device: torch.device) -> Path:
     return _finish(model, recipe, out, "latent_diffusion", dtype="float16")
 
 
+def _small(recipe: Recipe, out: Path, device: torch.device) -> Path:
+    """Train one of the small families of the study of amplification."""
+    from mitigations.training.small import train_small
+
+    return train_small(recipe, out, device)
+
+
+def _grid(recipe: Recipe, out: Path, device: torch.device) -> Path:
+    from mitigations.training.grid import train_grid
+
+    return train_grid(recipe, out, device)
+
+
 def _instrument(recipe: Recipe, out: Path, device: torch.device) -> Path:
     from mitigations.training import instruments
 
     model = getattr(instruments, f"train_{recipe.kind}")(recipe, out, device)
     return _finish(model, recipe, out, recipe.kind)
+
+
+def _image_classifier(recipe: Recipe, out: Path, device: torch.device) -> Path:
+    from mitigations.training.image_classifier import train_image_classifier
+
+    return train_image_classifier(recipe, out, device)
 
 
 def _finish(model: nn.Module, recipe: Recipe, out: Path, kind: str, dtype: str = "float32", **facts: str) -> Path:
@@ -94,7 +115,16 @@ def write_grid(images: Tensor, path: Path, columns: int = 8) -> None:
 
 
 def install(weights: Path, models: Path) -> list[Path]:
-    """Copy trained weights and their log to where the package keeps its models; classifiers are calibrated as well."""
+    """Copy trained weights and their log to where the package keeps its models; classifiers are calibrated as well.
+
+    Args:
+        weights: a file, or the folder of a grid: its members go to a folder of the grid's name.
+        models: where to.
+    """
+    if weights.is_dir():
+        into = models / weights.name
+        into.mkdir(exist_ok=True)
+        return [path for member in sorted(weights.glob("*/*.safetensors")) if member.stem == member.parent.name for path in install(member, into)]
     made = [models / weights.name, models / f"{weights.stem}.log.jsonl"]
     shutil.copyfile(weights, made[0])
     shutil.copyfile(weights.with_name("log.jsonl"), made[1])
@@ -136,6 +166,12 @@ LOOPS: dict[str, Callable[[Recipe, Path, torch.device], Path]] = {
     "stylegan2": _stylegan2,
     "diffusion": _diffusion,
     "attribute_classifier": _instrument,
+    "dcgan": _small,
+    "adagan": _small,
+    "progan": _small,
+    "vae": _small,
+    "grid": _grid,
+    "image_classifier": _image_classifier,
     "encoder": _instrument,
     "identity": _instrument,
     "self_conditioning": _self_conditioning,
