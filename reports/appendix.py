@@ -1,10 +1,14 @@
 """The tables at the end of the page: missing data, second rater, methods, weights, and every measure there is."""
 
+import re
+
 from reports import numerals as num
 from reports import phrases, wording
 from reports.reading import COUNTS, QUALITY, Reading, Row, measured
 from reports.sheets import FAIRNESS, cut, name
 from reports.tables import Cell, Table, number
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 MOST_ROWS = 250
 """Rows of the full list printed on the page; measures.csv has all."""
@@ -52,24 +56,74 @@ def agreement(reading: Reading) -> Table | None:
     return Table(caption, ["Generator", *[wording.attribute(reading, a.name) for a in asked]], rows)
 
 
+def two_readers(reading: Reading) -> Table | None:
+    """Return each difference in fairness discrepancy as either rater sees it, and whether they agree; None without a second rater."""
+    rows = []
+    for g in reading.candidates:
+        for a in reading.attributes:
+            first, other = (reading.change(g.name, "fairness_discrepancy", a.name, by_second=by) for by in (False, True))
+            if other is not None:
+                cells = [_changed(first), _changed(other)]
+                rows.append([name(reading, g, role=False), Cell(wording.attribute(reading, a.name)), *cells, Cell(_agreed(first, other))])
+    if not rows:
+        return None
+    columns = ["Generator", "Attribute", "Classifier", "Second rater", "Together"]
+    return Table("Differences from the baseline, as either rater sees them", columns, rows[:MOST_ROWS], note=cut(len(rows), most=MOST_ROWS))
+
+
+def _changed(row: Row | None) -> Cell:
+    if row is None or not measured(row):
+        return Cell("not compared", wording.reason(row), "missing")
+    shown, between = num.difference(row)
+    return Cell(shown, between, "number", numbers=(row["difference"], row.get("low"), row.get("high")))
+
+
+def _agreed(first: Row | None, other: Row | None) -> str:
+    """Return how two readings of one difference stand to each other."""
+    way = [wording.direction(row) for row in (first, other)]
+    if None in way:
+        return "\u2013"
+    if way[0] == way[1]:
+        return "neither settles it" if way[0] == 0 else "nearer the target" if way[0] < 0 else "farther from the target"
+    if 0 in way:
+        return "only the classifier settles it" if way[0] else "only the second rater settles it"
+    return "they say the opposite"
+
+
 def methods(reading: Reading) -> Table:
-    """Return how the interval of each metric was made, at what level and on how many images."""
+    """Return how the interval of each metric was made, at what level and on how many images.
+
+    Methods that differ in their numbers only (over how many classes, how many images count as one) share a row.
+    """
     found: dict[tuple[str, str], list[Row]] = {}
     for row in reading.measures:
         if measured(row):
-            found.setdefault((str(row.get("metric")), str(row.get("method") or "")), []).append(row)
+            found.setdefault((str(row.get("metric")), _NUMBER.sub("#", str(row.get("method") or ""))), []).append(row)
     order = {metric: i for i, metric in enumerate(phrases.METRICS)}
     rows = []
-    for (metric, method), made in sorted(found.items(), key=lambda item: order.get(item[0][0], len(order))):
+    for (metric, _), made in sorted(found.items(), key=lambda item: order.get(item[0][0], len(order))):
         levels = sorted({r["level"] for r in made if r.get("level") is not None})
         counts = sorted({int(r.get("n") or 0) for r in made})
         span = [num.count(n) for n in sorted({counts[0], counts[-1]})]
         rows.append([
-            Cell(wording.metric(metric), "", "head"), Cell(num.plain(method) or "\u2013", "", "prose"),
+            Cell(wording.metric(metric), "", "head"), Cell(num.plain(_together([str(r.get("method") or "") for r in made])) or "\u2013", "", "prose"),
             Cell(num.listing([num.percent(x).replace(".0%", "%") for x in levels]) or "\u2013", "", "number"),
             Cell(" to ".join(span), "", "number"),
         ])  # fmt: skip
     return Table("How each interval was made", ["Measure", "Method", "Level", "Images"], rows)
+
+
+def _together(methods: list[str]) -> str:
+    """Return methods that differ in their numbers only as one, with the span of each number.
+
+    Example:
+        >>> _together(["over 2 classes", "over 6 classes", "over 3 classes"])
+        'over 2 to 6 classes'
+    """
+    numbers = zip(*({m: _NUMBER.findall(m) for m in methods}.values()), strict=True)
+    spans = [(min(found, key=float), max(found, key=float)) for found in numbers]
+    each = iter([low if low == high else f"{low} to {high}" for low, high in spans])
+    return _NUMBER.sub(lambda _: next(each), methods[0])
 
 
 def weights(reading: Reading) -> Table:

@@ -1,29 +1,36 @@
 """Dot plots with intervals: the shares of an attribute against their target; and the parts such plots are made of."""
 
 import math
+from collections.abc import Mapping
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import Affine2D, Transform, blended_transform_factory
 
+from reports import numerals as num
 from reports import wording
 from reports.alternatives import shares_alt
 from reports.reading import Attribute, Generator, Reading, Row, measured
 from reports.svg import BASELINE, EDGE, MUTED, PAGE, TARGET, WIDTH, Drawing, colour, drawing
 
-ROW = 19  # pixels a generator takes in a dot plot
+ROW = 20  # pixels a generator takes in a dot plot
 HEAD = 30  # pixels a heading takes
 NAMES = 144  # pixels left of the axes of a dot plot, for names
+ABOVE = 2  # pixels above the axes of a dot plot
+
+Links = Mapping[tuple[str, str, str], str]
+"""Where the page shows the images of (generator, attribute, class): ids of places on it."""
 
 
-def share_figure(reading: Reading, attribute: Attribute, key: str) -> Markup | None:
+def share_figure(reading: Reading, attribute: Attribute, key: str, links: Links | None = None) -> Markup | None:
     """Draw the shares of one attribute against their target: raw hollow, corrected filled, a row a generator.
 
     Args:
         reading: the result.
         attribute: which attribute.
         key: unique name of the figure on its page.
+        links: where the page shows the images of (generator, attribute, class); each such row leads there.
 
     Returns:
         One SVG element, or None where the result has no share of this attribute.
@@ -50,7 +57,10 @@ def share_figure(reading: Reading, attribute: Attribute, key: str) -> Markup | N
             _target_line(axes, first, top - 4, top + ROW * len(rows) - 3)
             for g, raw, corrected in rows:
                 middle = top + ROW / 2
-                _name(d, axes, middle, g)
+                generator_name(d, axes, middle, g)
+                if place := (links or {}).get((g.name, attribute.name, c)):
+                    said = f"Images of {num.plain(g.title, limit=60)} labelled {wording.group(c)}"
+                    d.link(place, said, left=0, top=ABOVE + top, width=WIDTH, height=ROW)
                 apart = 3.5 if measured(raw) and measured(corrected) else 0.0
                 dots.add(raw, middle - apart, colour(g), filled=False)
                 dots.add(corrected, middle + apart, colour(g), filled=True)
@@ -61,9 +71,9 @@ def share_figure(reading: Reading, attribute: Attribute, key: str) -> Markup | N
         return d.svg(title=title, description=shares_alt(reading, attribute))
 
 
-def dot_axes(d: Drawing, height: float, right: float, *, left: float = 0.0, top: float = 2) -> Axes:
-    """Return the axes of a dot plot: rows downwards in pixels, names to their left, a scale from ``left`` to ``right``."""
-    axes = d.axes(left=NAMES, top=top, width=WIDTH - NAMES - EDGE, height=height)
+def dot_axes(d: Drawing, height: float, right: float, *, left: float = 0.0, top: float = ABOVE, names: float = NAMES) -> Axes:
+    """Return the axes of a dot plot: rows downwards in pixels, ``names`` pixels to their left, a scale from ``left`` to ``right``."""
+    axes = d.axes(left=names, top=top, width=d.width - names - EDGE, height=height)
     axes.set_xlim(left, right)
     axes.set_ylim(height, 0)
     axes.set_yticks([])
@@ -73,21 +83,23 @@ def dot_axes(d: Drawing, height: float, right: float, *, left: float = 0.0, top:
     return axes
 
 
-def pixels(axes: Axes) -> Transform:
+def pixels(axes: Axes, names: float = NAMES) -> Transform:
     """Return the transform of labels: x in pixels from the left edge of the axes, y in rows."""
-    return blended_transform_factory(Affine2D().translate(NAMES, 0), axes.transData)
+    return blended_transform_factory(Affine2D().translate(names, 0), axes.transData)
 
 
-def heading(d: Drawing, axes: Axes, top: float, left: str, right: str) -> None:
+def heading(d: Drawing, axes: Axes, top: float, left: str, right: str, *, names: float = NAMES) -> None:
     """Write a heading in bold from the left edge, and a remark at the right."""
-    axes.text(-NAMES, top + 18, d.label(left, limit=44), transform=pixels(axes), weight="bold", va="center")
+    axes.text(-names, top + 18, d.label(left, limit=44), transform=pixels(axes, names), weight="bold", va="center")
     if right:
         axes.text(1, top + 18, right, transform=axes.get_yaxis_transform(), ha="right", va="center", color=MUTED)
 
 
-def _name(d: Drawing, axes: Axes, y: float, g: Generator) -> None:
-    axes.text(-NAMES + 14, y, str(g.number), transform=pixels(axes), color=MUTED, ha="right", va="center")
-    axes.text(-NAMES + 20, y, d.label(g.title, limit=18), transform=pixels(axes), va="center")
+def generator_name(d: Drawing, axes: Axes, y: float, g: Generator, *, names: float = NAMES) -> None:
+    """Write the number and the title of a generator from the left edge."""
+    axes.text(-names + 14, y, str(g.number), transform=pixels(axes, names), color=MUTED, ha="right", va="center")
+    limit = 18 if names >= NAMES else 16
+    axes.text(-names + 20, y, d.label(g.title, limit=limit), transform=pixels(axes, names), va="center")
 
 
 def names_at(d: Drawing, axes: Axes, y: float, name: str) -> None:

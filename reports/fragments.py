@@ -1,5 +1,8 @@
 """Pieces of the page as HTML, for the page itself and for sections that studies add: tables, figures, paragraphs, folds."""
 
+import base64
+import hashlib
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -22,7 +25,29 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     made.filters["plain"] = num.plain
+    made.filters["exact"] = _exact
     return made
+
+
+@dataclass(frozen=True)
+class Script:
+    """The one script of a page, and the digest by which the page's policy lets it run and no other."""
+
+    text: Markup
+    digest: str
+
+
+@cache
+def script() -> Script:
+    """Return the script that sorts tables and copies them; the page is whole without it."""
+    text = environment().get_template("page.js").render()
+    digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+    return Script(Markup(text), f"sha256-{digest}")
+
+
+def _exact(numbers: tuple[float | None, ...]) -> str:
+    """Return value, low and high for the page's script: six digits, what is missing empty."""
+    return " ".join("-" if x is None else f"{x:.6g}" for x in numbers)
 
 
 def table(found: Table, *, show_caption: bool = True) -> Markup:

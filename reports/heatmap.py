@@ -12,14 +12,15 @@ from matplotlib.colors import Colormap
 from reports import numerals as num
 from reports import wording
 from reports.alternatives import heatmap_alt
+from reports.figures import Links
 from reports.reading import Attribute, Generator, Reading, Row, measured
 from reports.svg import INK, MUTED, PAGE, WIDTH, Drawing, drawing
 
 REACH = 2.0
 """Ratio of share and target, in powers of two, at which colour is strongest: a quarter and four times."""
 
-ABREAST = 6
-"""Generators in one heat map; more make another."""
+ABREAST = 8
+"""Generators in one heat map; more make another, and are spread evenly."""
 
 _NAMES = 128
 _ROW = 34
@@ -27,24 +28,26 @@ _BELOW, _MIDDLE, _ABOVE = "#0072b2", "#f7f5f0", "#d55e00"  # blue and vermillion
 _DARK, _LIGHT = "#101214", "#ffffff"
 
 
-def intersection_figures(reading: Reading, attribute: Attribute, key: str) -> list[Markup]:
+def intersection_figures(reading: Reading, attribute: Attribute, key: str, links: Links | None = None) -> list[Markup]:
     """Draw the shares of an intersection: colour is the ratio of share and target, text the share and the count.
 
     Args:
         reading: the result.
         attribute: the intersection.
         key: unique name of the figure on its page; further ones carry a number behind it.
+        links: where the page shows the images of (generator, attribute, cell); each such field leads there.
 
     Returns:
         SVG elements of at most :data:`ABREAST` generators each; none where the result has no such share.
     """
     shown = [g for g in reading.shown
              if any(reading.best(g.name, "share", attribute.name, c) for c in attribute.classes)]  # fmt: skip
-    parts = [shown[i : i + ABREAST] for i in range(0, len(shown), ABREAST)]
-    return [_figure(reading, attribute, part, f"{key}-{i}") for i, part in enumerate(parts)]
+    each = -(-len(shown) // -(-len(shown) // ABREAST)) if shown else 1
+    parts = [shown[i : i + each] for i in range(0, len(shown), each)]
+    return [_figure(reading, attribute, part, f"{key}-{i}", links or {}) for i, part in enumerate(parts)]
 
 
-def _figure(reading: Reading, attribute: Attribute, generators: list[Generator], key: str) -> Markup:
+def _figure(reading: Reading, attribute: Attribute, generators: list[Generator], key: str, links: Links) -> Markup:
     cells = attribute.classes
     rows = {(c, g.name): reading.best(g.name, "share", attribute.name, c) for c in cells for g in generators}
     ratios = np.array([[_ratio(rows[c, g.name]) for g in generators] for c in cells])  # (cells, generators)
@@ -69,6 +72,10 @@ def _figure(reading: Reading, attribute: Attribute, generators: list[Generator],
             axes.text(-0.02, i + 0.5, d.label(wording.group(c)), transform=left, ha="right", va="center")
             for j, g in enumerate(generators):
                 _cell(d, axes, j, i, rows[c, g.name], reading.images(g.name, attribute.name, c), ratios[i, j])
+                if place := links.get((g.name, attribute.name, c)):
+                    said = f"Images of {num.plain(g.title, limit=60)} labelled {wording.group(c)}"
+                    wide = (WIDTH - _NAMES - 4) / len(generators)
+                    d.link(place, said, left=_NAMES + j * wide + 1, top=26 + _ROW * i + 1, width=wide - 2, height=_ROW - 2)
         for j, g in enumerate(generators):
             axes.text(j + 0.5, -0.22, str(g.number), ha="center", va="center", weight="bold", color=INK)
         return d.svg(

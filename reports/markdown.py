@@ -55,7 +55,7 @@ def _verdicts(reading: Reading) -> str:
         for v in shown
     ]
     more = [*(["adjusted p"] if tested else []), *(["images"] if counted else [])]
-    return _table(["outcome", "generator", "limit", "measured", *more, "why"], rows) if rows else ""
+    return table(["outcome", "generator", "limit", "measured", *more, "why"], rows) if rows else ""
 
 
 def _study(reading: Reading) -> str:
@@ -81,7 +81,7 @@ def _headline(reading: Reading) -> str:
         found = [reading.best(g.name, c.metric, c.attribute, c.group) for c in asked]
         numbers = [wording.quoted(row) if row and measured(row) else "not measured" for row in found]
         rows.append([g.title, num.count(g.images), *numbers])
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _mitigations(reading: Reading) -> list[str]:
@@ -97,14 +97,15 @@ def _mitigations(reading: Reading) -> list[str]:
             told = f" Told: {g.method['uses']}." if g.method.get("uses") else ""
             line = f"- **{safe(g.method.get('title') or g.title)}** ({safe(g.method.get('paper') or 'no paper')}). "
             lines.append(line + safe(f"{g.method.get('sentence') or ''}{told}"))
-    return ["## Mitigations", safe(phrases.MITIGATIONS), _table(head, rows), "\n".join(lines), safe(f"{phrases.PRICE} {phrases.RUNS}")]
+    return ["## Mitigations", safe(phrases.MITIGATIONS), table(head, rows), "\n".join(lines), safe(f"{phrases.PRICE} {phrases.RUNS}")]
 
 
 def _said(text: str, under: str) -> str:
     return f"{text}; {under}" if under else text
 
 
-def _table(head: list[str], body: list[list[str]]) -> str:
+def table(head: list[str], body: list[list[str]]) -> str:
+    """Return a Markdown table of texts, everything in it escaped."""
     rows = [head, ["---"] * len(head), *body]
     cells = [row if i == 1 else [safe(text) for text in row] for i, row in enumerate(rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)

@@ -109,7 +109,7 @@ def _lines(reading: Reading, candidates: list[Generator]) -> Iterator[tuple[str,
             yield wording.metric(metric), wording.reference(reference), [_changed(row) for row in found]
     found = [reading.change(g.name, "identity_similarity") for g in candidates]
     yield wording.metric("identity_similarity"), "lower: more diverse people", [_changed(row) for row in found]
-    for key, title in COSTS:
+    for key, title in COSTS if any(g.method for g in candidates) else ():
         yield title, "", [_cost(g, key) for g in candidates]
 
 

@@ -43,14 +43,36 @@ TWO_REFERENCES = (
     "reference does not have this flaw; the training reference shows what published numbers would show."
 )
 UNCURATED = (
-    "The first images of the run by id, not selected. Captions say what the classifier read, and its probability."
+    "The first images of the run by id, not selected. Captions say what the classifier read, and its probability; those of small "
+    "images appear on hover, touch and focus. Thumbnails are compressed to keep this page small."
 )
 NO_GALLERY = "This run kept no thumbnails, so there are no sample images to show."
 NO_COMPARISONS = (
     "No generator was compared with a baseline on the same image ids. A spec asks for it with compare_to, the name of "
     "the baseline."
 )
-NO_VERDICTS = "No limit was set, so there is nothing to hold or break; what was found is below."
+NO_VERDICTS = "No limit was set, so there is nothing to hold or break."
+ASKED = "Which generator is nearer the target, and at what price in quality?"
+ASKED_FAIRNESS = "Which generator is nearer the target?"
+ASKED_ONE = "How near the target is it?"
+APART = (
+    "Two generators count as told apart where their intervals do not overlap; a candidate and its baseline are compared image by "
+    "image, and a difference is settled where its interval leaves 0 out."
+)
+FOREST = (
+    "The fairness discrepancy of every generator, 0 where its shares meet the target. All attributes share one scale, but not one "
+    "ceiling: with more classes more distance is possible."
+)
+TO_IMAGES = "Each row or field leads to images so labelled."
+GROUPS = (
+    "Coverage of a group is the share of reference images labelled so that have a drawn image of the same label nearby: low where "
+    "members of a group are drawn rarely, badly, or all alike. FID and KID of a group are taken on equal numbers of images of "
+    "every group."
+)
+READERS = (
+    "Where the second rater sees a change otherwise, the change is one of the instrument as much as of the images. Differences are "
+    "candidate minus baseline in fairness discrepancy."
+)
 NO_QUALITY = "No reference was given, so image quality was not measured."
 NO_INTERSECTIONS = "No intersection of attributes was asked for."
 NO_SHARES = "No attribute was read in this audit."

@@ -1,5 +1,7 @@
 """The tables of the page, each made from the rows of a result."""
 
+from collections.abc import Mapping
+
 from reports import decisions, wording
 from reports import numerals as num
 from reports.reading import GROUPS, QUALITY, Attribute, Generator, Reading, Row, measured, worst_first
@@ -61,8 +63,8 @@ def side_by_side(reading: Reading) -> Table:
     return Table("Generators side by side", ["Generator", "Images", *[c.title for c in asked]], rows, spans)
 
 
-def shares(reading: Reading, attribute: Attribute) -> Table:
-    """Return all shares of one attribute, raw and, where there are any, corrected, against their target."""
+def shares(reading: Reading, attribute: Attribute, links: Mapping[tuple[str, str, str], str] | None = None) -> Table:
+    """Return all shares of one attribute, raw and, where there are any, corrected, against their target; counts lead to images."""
     found = []
     for g in reading.generators:
         for c in attribute.classes:
@@ -83,7 +85,7 @@ def shares(reading: Reading, attribute: Attribute) -> Table:
                 *([_worst_case(reading.best(g.name, "share_worst_case", attribute.name, c))] if unread else []),
                 *([number(reading.best(g.name, "bias_amplification", attribute.name, c))] if trained else []),
                 Cell(wording.target(raw or corrected).removeprefix("target ") or "\u2013", "", "number"),
-                Cell("\u2013" if images is None else num.count(images), "", "number"),
+                Cell("\u2013" if images is None else num.count(images), "", "number", href=(links or {}).get((g.name, attribute.name, c), "")),
             ]
         )
     caption = f"{wording.attribute(reading, attribute.name)}: share of images by label"

@@ -81,6 +81,7 @@ class Drawing:
         self.figure = Figure(figsize=(width / 72, height / 72), dpi=72)
         self.figure.patch.set_visible(False)
         self._labels: list[str] = []
+        self._links: list[Markup] = []
 
     def axes(self, *, left: float, top: float, width: float, height: float) -> Axes:
         """Return axes at a place given in CSS pixels."""
@@ -94,6 +95,11 @@ class Drawing:
         self._labels.append(num.plain(text, limit=limit))
         return f"T{len(self._labels) - 1}T"
 
+    def link(self, place: str, name: str, *, left: float, top: float, width: float, height: float) -> None:
+        """Lay a link over a field of the drawing, given in CSS pixels; it leads to the id ``place`` on the same page."""
+        field = '<a href="#{}" aria-label="{}"><rect x="{:g}" y="{:g}" width="{:g}" height="{:g}"/></a>'
+        self._links.append(Markup(field).format(place, num.plain(name), round(left, 1), round(top, 1), round(width, 1), round(height, 1)))
+
     def ticks(self) -> FuncFormatter:
         """Return a formatter for scales whose numbers keep all their digits; written as text they are cut to two decimals."""
         return FuncFormatter(lambda number, _: self.label(num.tick(round(number, 9))))
@@ -104,11 +110,15 @@ class Drawing:
         self.figure.savefig(out, format="svg")
         text = out.getvalue()
         body = text[text.index(">", text.index("<svg")) + 1 : text.rindex("</svg>")]
+        role = "group" if self._links else "img"  # an image has no links inside it, a group has
         head = Markup(
-            '<svg viewBox="0 0 {w:g} {h:g}" role="img" aria-labelledby="{key}-title {key}-description">'
+            '<svg viewBox="0 0 {w:g} {h:g}" role="{role}" aria-labelledby="{key}-title {key}-description">'
             '<title id="{key}-title">{title}</title><desc id="{key}-description">{description}</desc>'
-        ).format(w=self.width, h=self.height, key=self.key, title=num.plain(title), description=num.plain(description))
-        return head + Markup(self._tidy(body)) + Markup("</svg>")
+        ).format(w=self.width, h=self.height, role=role, key=self.key, title=num.plain(title), description=num.plain(description))
+        drawn = Markup(self._tidy(body))
+        if self._links:
+            drawn = Markup('<g aria-hidden="true">{}</g>{}').format(drawn, Markup("").join(self._links))
+        return head + drawn + Markup("</svg>")
 
     def _tidy(self, body: str) -> str:
         body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)

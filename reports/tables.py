@@ -4,7 +4,7 @@ import csv
 import io
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reports import decisions, wording
@@ -36,12 +36,16 @@ class Cell:
         under: a second, quieter line: an interval, a reason, a role.
         kind: "" (words), "number", "missing", "head" (names the row), or the outcome of a verdict, or "strip" (a drawing).
         mark: the number a generator carries in the figures, None = no mark.
+        numbers: value, low and high as they are, for sorting and copying; None = not measured, () = the text is all there is.
+        href: the id of a place on the page the cell leads to, "" = none.
     """
 
     text: str
     under: str = ""
     kind: str = ""
     mark: int | None = None
+    numbers: tuple[float | None, ...] = ()
+    href: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,14 +72,14 @@ def quoted(reading: Reading, row: Row | None) -> Cell:
     cell = number(row)
     if row is None or cell.kind != "number" or not reading.fell_back(row):
         return cell
-    return Cell(cell.text, f"{cell.under}, raw", "number")
+    return replace(cell, under=f"{cell.under}, raw")
 
 
 def number(row: Row | None) -> Cell:
     """Return the cell of a measure: its value over its interval, or why it has none. Missing is never written as 0."""
     if row is None or not measured(row):
-        return Cell("not measured" if row else "\u2013", wording.reason(row), "missing")
-    return Cell(num.value(row), num.span(row), "number")
+        return Cell("not measured" if row else "\u2013", wording.reason(row), "missing", numbers=(None, None, None))
+    return Cell(num.value(row), num.span(row), "number", numbers=(row["value"], row.get("low"), row.get("high")))
 
 
 def measures_csv(result: Mapping[str, Any]) -> str:

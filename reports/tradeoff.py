@@ -15,6 +15,9 @@ from reports.svg import BASELINE, EDGE, INK, MUTED, PAGE, WIDTH, colour, drawing
 Place = tuple[float, float]
 """A point in pixels."""
 
+Point = tuple[Generator, Row, Row]
+"""A generator, its fairness discrepancy and its quality."""
+
 LEFT = 48  # pixels left of the axes, for the scale
 
 
@@ -33,12 +36,7 @@ def tradeoff_figure(reading: Reading, attribute: Attribute, key: str) -> Markup 
     reference = references[0] if references else None
     panels = []
     for metric, panel_height in (("fid", 210), ("recall", 170)):
-        points = []
-        for g in reading.shown:
-            x = reading.best(g.name, "fairness_discrepancy", attribute.name)
-            y = reading.best(g.name, metric, None, reference)
-            if x is not None and y is not None and measured(x) and measured(y):
-                points.append((g, x, y))
+        points = both(reading, attribute, metric, reference)
         if points:
             panels.append((metric, panel_height, points))
     if not panels:
@@ -51,7 +49,7 @@ def tradeoff_figure(reading: Reading, attribute: Attribute, key: str) -> Markup 
         for metric, panel_height, points in panels:
             axes = d.axes(left=LEFT, top=top + 26, width=WIDTH - LEFT - EDGE, height=panel_height - 20)
             axes.set_xlim(-0.02 * right, right * 1.06 or 0.1)
-            _numbered(axes, points, {g.name for g, x, _ in points if reading.fell_back(x)})
+            numbered(axes, points, {g.name for g, x, _ in points if reading.fell_back(x)})
             label = f"{wording.metric(metric)}, {wording.reference(reference)}"
             better = "lower is better" if metric == "fid" else "higher is better"
             axes.set_title(
@@ -66,7 +64,18 @@ def tradeoff_figure(reading: Reading, attribute: Attribute, key: str) -> Markup 
         return d.svg(title=title, description=tradeoff_alt(panels))
 
 
-def _numbered(axes: Axes, points: Sequence[tuple[Generator, Row, Row]], hollow: set[str]) -> None:
+def both(reading: Reading, attribute: Attribute, metric: str, reference: str | None) -> list[Point]:
+    """Return the generators that have both a fairness discrepancy of the attribute and a quality against the reference."""
+    points = []
+    for g in reading.shown:
+        x = reading.best(g.name, "fairness_discrepancy", attribute.name)
+        y = reading.best(g.name, metric, None, reference)
+        if x is not None and y is not None and measured(x) and measured(y):
+            points.append((g, x, y))
+    return points
+
+
+def numbered(axes: Axes, points: Sequence[Point], hollow: set[str]) -> None:
     """Draw points with intervals both ways and their numbers beside them; hollow ones are raw among corrected."""
     ends = [y[k] for _, _, y in points for k in ("value", "low", "high") if y.get(k) is not None]
     room = (max(ends) - min(ends)) * 0.12 or abs(max(ends)) * 0.1 or 0.1

@@ -168,6 +168,13 @@ def finding(reading: Reading, name: str) -> str:
     return " ".join(sentences)
 
 
+def direction(row: Row | None) -> int | None:
+    """Return -1 or 1 where the interval of a difference lies below or above 0, 0 where it holds 0, None where there is none."""
+    if row is None or not measured(row) or row.get("low") is None or row.get("high") is None:
+        return None
+    return -1 if row["high"] < 0 else 1 if row["low"] > 0 else 0
+
+
 def share_of(row: Row) -> str:
     """Return a share as a phrase: what was labelled how, with its interval, corrected or not."""
     estimated = "an estimated " if row.get("corrected") else ""
@@ -215,7 +222,7 @@ def timing(timings: Mapping[str, Any], what: str = "images") -> str:
 def gallery_group(reading: Reading, name: str) -> str:
     """Return the heading of the samples of one class: "gender=feminine" becomes "labelled feminine"."""
     key, _, label = name.partition("=")
-    return f"{attribute(reading, key)}: labelled {group(label)}" if label else group(name)
+    return f"{attribute(reading, key)}: {group(label)}" if label else group(name)
 
 
 def not_shown(reading: Reading) -> str:
@@ -239,12 +246,6 @@ def said(sample: Row) -> list[tuple[str, str]]:
         p = v.get("p")
         lines.append((group(v.get("label")), num.signed(p, 2) if p is not None and math.isfinite(p) else ""))
     return [*lines, *([(MONK, num.plain(sample["monk"]))] if sample.get("monk") is not None else [])]
-
-
-def said_of(sample: Row, name: str) -> list[tuple[str, str]]:
-    """Return what was read off a sample shown for one class: the probability of that class, if there was one."""
-    told = (sample.get("labels") or {}).get(name.partition("=")[0])
-    return said({"labels": {"": told}}) if told else []
 
 
 def _most_off(reading: Reading, generator: str, name: str) -> str:

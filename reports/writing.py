@@ -8,7 +8,7 @@ from reports.loading import load
 
 
 def write_all(run_dir: str | Path) -> list[Path]:
-    """Write report.html, summary.md, junit.xml and measures.csv beside the result.json of a run.
+    """Write report.html, summary.md, junit.xml, measures.csv and model_cards/ beside the result.json of a run.
 
     The same result.json gives the same bytes. Each file appears under its name only once it is whole.
 
@@ -16,12 +16,12 @@ def write_all(run_dir: str | Path) -> list[Path]:
         run_dir: the run directory; its gallery/ is embedded where it exists.
 
     Returns:
-        The four paths, in the order written.
+        The paths, in the order written: the four files, then a card a generator.
 
     Raises:
         ReportError: result.json is missing or unreadable, or the directory cannot be written.
     """
-    from reports import html, junit, markdown, tables
+    from reports import html, junit, markdown, model_cards, tables
 
     folder = Path(run_dir)
     result = load(folder / "result.json")
@@ -31,6 +31,12 @@ def write_all(run_dir: str | Path) -> list[Path]:
         "junit.xml": junit.render(result),
         "measures.csv": tables.measures_csv(result),
     }
+    found = model_cards.cards(result)
+    try:
+        (folder / "model_cards").mkdir(exist_ok=True)
+    except OSError as error:
+        raise ReportError(f"{folder / 'model_cards'} cannot be made ({error.strerror}); model cards are written there") from error
+    pages |= {f"model_cards/{name}": text for name, text in found.items()}
     return [write_text(folder / name, text) for name, text in pages.items()]
 
 

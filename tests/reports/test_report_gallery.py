@@ -27,16 +27,33 @@ def test_a_thumbnail_is_embedded_as_it_is(run_dir, example):
 
 def test_samples_of_a_class_stand_apart_with_their_probability(run_dir, example):
     shelf = shelf_of(example, run_dir)
-    assert len(shelf.first) == 8 and list(shelf.groups) == ["Skin tone: labelled dark"]
-    assert shelf.groups["Skin tone: labelled dark"][0].said == [("dark", "0.92")]
+    group = shelf.groups["images-stylegan2-skin_tone-dark"]
+    assert len(shelf.first) == 8 and group.title == "Skin tone: dark" and group.tiles[0].said[1] == ("dark", "0.92")
+    assert shelf.large == shelf.first[: gallery.LARGE] and shelf.small == shelf.first[gallery.LARGE :]
+
+
+def test_images_of_a_cell_are_those_that_carry_all_its_labels_in_the_order_of_ids(run_dir, example):
+    shelf = shelf_of(example, run_dir)
+    cells = [g for g in shelf.groups.values() if g.attribute == "gender*skin_tone"]
+    assert [g.label for g in cells] == [f"{a}*{b}" for a in ("feminine", "masculine") for b in ("light", "medium", "dark")]
+    assert [t.id for t in cells[0].tiles] == ["0", "6"] and all(len(g.tiles) <= gallery.IN_A_CELL for g in cells)
+    example["gallery"]["stylegan2"][0]["labels"].pop("skin_tone")  # nobody can tell which cell it falls into
+    assert [t.id for t in shelf_of(example, run_dir).groups["images-stylegan2-gender.skin_tone-feminine.light"].tiles] == ["6"]
+
+
+def test_links_lead_to_groups_and_an_image_has_one_place(run_dir, example):
+    shelf = shelf_of(example, run_dir)
+    assert gallery.links([shelf])[("stylegan2", "skin_tone", "dark")] == "images-stylegan2-skin_tone-dark"
+    tiles = [*shelf.first, *(t for g in shelf.groups.values() for t in g.tiles)]
+    assert [t.anchor for t in tiles if t.there] == list(dict.fromkeys(t.anchor for t in tiles))
 
 
 def test_a_file_shown_twice_is_stored_once(run_dir, example):
     samples = example["gallery"]["stylegan2"]
     samples.append(samples[0] | {"group": "gender=feminine"})
     shelf = shelf_of(example, run_dir)
-    assert shelf.first[0].picture is shelf.groups["Perceived gender presentation: labelled feminine"][0].picture
-    assert shelf.first[0].picture.tiles == 2
+    assert shelf.first[0].picture is shelf.groups["images-stylegan2-gender-feminine"].tiles[0].picture
+    assert shelf.first[0].picture.tiles == 3  # the cell feminine and light shows it, too
 
 
 def test_a_file_outside_the_gallery_is_not_read(run_dir, example):

@@ -49,7 +49,7 @@ def test_a_study_of_a_known_kind_has_its_section_after_the_verdicts_and_an_entry
     small["study"] = {"kind": planted, "finding": "<b>seven</b>"}
     page = render(small)
     ids = re.findall(r'<section id="([^"]+)"', page)
-    assert ids[0] == "study" and '<a href="#study">A planted study</a>' in page
+    assert ids[:3] == ["verdicts", "study", "answers"] and '<a href="#study">A planted study</a>' in page
     assert "<p>&lt;b&gt;seven&lt;/b&gt;</p>" in page and "planted figure" in page and ">Planted numbers</caption>" in page
     assert '<h3 id="planted-below">Below</h3>' in page and "<summary>Again</summary>" in page
     text = summary(small)

@@ -184,7 +184,8 @@ def test_a_table_of_labels_makes_a_page_that_claims_no_image(small):
     for g in small["generators"]:
         g.update(method=None, unreadable=7, no_face=0, several_faces=0)
     page = render(small)
-    assert re.findall(r'<section id="([^"]*)"', page) == ["side-by-side", "shares", "missing", "method"]
+    wanted = ["verdicts", "answers", "side-by-side", "discrepancy", "shares", "missing", "second-rater", "method"]
+    assert re.findall(r'<section id="([^"]*)"', page) == wanted
     assert "The images themselves were not looked at." in page and "14 of 4,000 images in the table have no label at all." in page
     for wrong in ("No face", "thumbnails", "images a second", "labelled so by a classifier", "No reference was given"):
         assert wrong not in page

@@ -1,4 +1,4 @@
-"""Writing the reports of a run: all four, each whole or not at all."""
+"""Writing the reports of a run: all of them, each whole or not at all."""
 
 import pytest
 
@@ -12,8 +12,10 @@ NAMES = ["report.html", "summary.md", "junit.xml", "measures.csv"]
 def test_all_reports_are_written_beside_the_result(run_dir):
     before = {p.name for p in run_dir.iterdir()}
     paths = reports.write_all(run_dir)
-    assert [p.name for p in paths] == NAMES and all(p.stat().st_size > 1000 for p in paths)
-    assert {p.name for p in run_dir.iterdir()} == before | set(NAMES)
+    cards = sorted(p.name for p in (run_dir / "model_cards").iterdir())
+    assert [p.name for p in paths[:4]] == NAMES and all(p.stat().st_size > 1000 for p in paths)
+    assert sorted(p.name for p in paths[4:]) == cards and len(cards) == 6
+    assert {p.name for p in run_dir.iterdir()} == before | set(NAMES) | {"model_cards"}
 
 
 def test_writing_twice_gives_the_same_bytes(run_dir):
