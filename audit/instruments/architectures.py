@@ -8,10 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from audit.errors import InstrumentError
+from audit.generators.pickles import shown
 from audit.manifests import HUB, Manifest
 
 ARCHITECTURES = ("torchvision.", "timm.", "facenet_pytorch.")
 """Packages whose networks a manifest may name; a state dict or safetensors file is loaded into them strictly."""
+
+OWN = "genbias"
+"""Architecture of a classifier that ``genbias train`` made: the header of its file says which network it is."""
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 """Keys under which training scripts put the state dict."""
@@ -34,10 +38,12 @@ def build(path: Path, kind: str, manifest: Manifest) -> nn.Module:
         from audit.instruments.hub_classifier import build_hub
 
         return build_hub(read_tensors(path, kind), manifest, path.name)
+    if name == OWN:
+        return _own(path)
     if not name.startswith(ARCHITECTURES):
         raise InstrumentError(
             f"manifest {manifest.name!r} names the architecture {name!r}; expected one of "
-            f"{', '.join(a + '*' for a in ARCHITECTURES)}, {HUB} (a Hub directory), or pass the module yourself"
+            f"{', '.join(a + '*' for a in ARCHITECTURES)}, {OWN} (trained here), {HUB} (a Hub directory), or pass the module yourself"
         )
     arguments = dict(manifest.parameters)
     dropped = tuple(arguments.pop("drop", ()))
@@ -87,6 +93,17 @@ def fit(module: nn.Module, state: dict[str, Tensor], what: str) -> None:
     if shapes:
         raise InstrumentError(f"{what}: {len(shapes)} tensors of another shape, {'; '.join(shapes[:3])}")
     module.load_state_dict(state)
+
+
+def _own(path: Path) -> nn.Module:
+    from audit.generators.fitting import fitted
+    from audit.generators.weights import read_weights
+    from audit.instruments.portrait_networks import build_network
+
+    kind, network, tensors = read_weights(path)
+    if kind != "image_classifier":
+        raise InstrumentError(f"{path.name} holds a {shown(kind)!r}; expected an image_classifier, as `genbias train` writes it")
+    return fitted(lambda arguments: build_network(**arguments), kind, network, tensors, path)
 
 
 def _constructed(name: str, arguments: dict, manifest: Manifest) -> nn.Module:

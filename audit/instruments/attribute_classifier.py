@@ -12,7 +12,7 @@ from torch import nn
 from audit.attributes import ATTRIBUTES
 from audit.errors import InstrumentError
 from audit.instruments.network import answers, open_network, readable_rows
-from audit.manifests import HUB, Head, Manifest, resolve, verify
+from audit.manifests import HUB, Head, ImageInput, Manifest, resolve, verify
 from audit.sources.base import Batch
 
 VERSION = "1"
@@ -99,6 +99,21 @@ class AttributeClassifier:
                 for name, values in self._read_head(head, said).items():
                     columns[f"{self.role}:{head.attribute}:{name}"][rows] = values
         return columns
+
+    def differentiable(self, attributes: Sequence[str]) -> tuple[nn.Module, ImageInput, list[int]] | None:
+        """Return the network, what it expects of its pixels, and the columns of the classes of ``attributes`` in the vocabulary's order.
+
+        None where there is no gradient (TorchScript may have one, but its weights cannot be held still), or where a class is not one logit.
+        """
+        heads, columns = {h.attribute: h for h in self.heads}, []
+        if not isinstance(self._network.forward, nn.Module) or isinstance(self._network.forward, torch.jit.ScriptModule):
+            return None
+        for name in attributes:
+            head = heads.get(name)
+            if head is None or head.kind != "logits" or not all(type(c) is int for c in head.classes.values()):
+                return None
+            columns += [head.classes[c] for c in _class_order(head)]
+        return self._network.forward, self._input, columns  # type: ignore[return-value]
 
     def _read_head(self, head: Head, said: np.ndarray) -> dict[str, np.ndarray]:
         which = f"head {head.attribute!r} of manifest {self._name!r}"

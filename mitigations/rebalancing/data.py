@@ -20,7 +20,8 @@ from audit.sources.latent import LatentSource
 from mitigations.labelling import Labeller
 from mitigations.rebalancing.balanced import BalancedSet
 from mitigations.rebalancing.scan import images_of
-from mitigations.training.data import PortraitStream, to_signed
+from mitigations.training.data import to_signed
+from mitigations.training.images import Stream
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,13 @@ class BalancedBatches:
         seed: seed of the orders.
     """
 
-    def __init__(self, synthetic: Shelf | None, real: Shelf | PortraitStream | None, *, mix: float, cells: int, seed: int) -> None:
+    def __init__(self, synthetic: Shelf | None, real: Shelf | Stream | None, *, mix: float, cells: int, seed: int) -> None:
         self.synthetic, self.real, self.cells, self.seed = synthetic, real, cells, seed
         self.mix = 0.0 if real is None else 1.0 if synthetic is None else mix
         self._orders: dict[tuple[str, int], tuple[int, np.ndarray]] = {}
 
     def __call__(self, first: int, n: int, resolution: int) -> tuple[Tensor, None]:
-        if self.synthetic is None and isinstance(self.real, PortraitStream):
+        if self.synthetic is None and isinstance(self.real, Stream):
             return to_signed(self.real.batch(first, n)[0], resolution), None
         made, rows, taken = [], [], []
         for i in range(first, first + n):
@@ -70,7 +71,7 @@ class BalancedBatches:
             (taken if is_real else rows).append((cell, before if is_real else turn - before))
         if rows:
             made.append(self._from(self.synthetic, "synthetic", rows, resolution))
-        if taken and isinstance(self.real, PortraitStream):
+        if taken and isinstance(self.real, Stream):
             made.append(to_signed(self.real.batch(first, len(taken))[0], resolution))
         elif taken:
             made.append(self._from(self.real, "real", taken, resolution))
@@ -106,14 +107,16 @@ def draw_shelf(source: LatentSource, chosen: BalancedSet, folder: Path, batch: i
     return Shelf(np.load(path, mmap_mode="r"), chosen.labels)
 
 
-def real_shelf(stream: PortraitStream, labeller: Labeller, draws: int, quota: int, folder: Path, batch: int = 64) -> Shelf:
+def real_shelf(stream: Stream, labeller: Labeller, draws: int, quota: int, folder: Path, batch: int = 64) -> Shelf:
     """Label ``draws`` images of the training population and keep at most ``quota`` of each group.
 
-    Nothing but the classifier's reading is used; the truth the renderer knows is not looked at.
+    Nothing but the classifier's reading is used; the truth that the renderer or a data set knows is not looked at. Images of a set that
+    has an end are taken once each.
 
     Raises:
         SourceError: a group does not occur among them.
     """
+    draws = min(draws, stream.distinct or draws)
     key = digest([stream.population.name, stream.seed, stream.size, labeller.digest, labeller.attribute, draws, quota])
     path, names = folder / f"real-{key[:12]}.npy", folder / f"real-{key[:12]}.labels.npy"
     if not names.is_file():

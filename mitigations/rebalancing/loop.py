@@ -30,6 +30,7 @@ from mitigations.rebalancing.report import Done, identity_spread, method_report
 from mitigations.rebalancing.scan import PriorScan
 from mitigations.rebalancing.trainer import RebalancingTrainer
 from mitigations.training.data import PortraitStream
+from mitigations.training.images import Stream, stream_of
 from mitigations.training.recipes import Recipe, TrainingLog
 from mitigations.training.stylegan2 import carry_on
 
@@ -96,9 +97,11 @@ def searched(plan: Plan, recipe: Recipe, source: LatentSource, labeller: Labelle
     return made
 
 
-def _real_stream(plan: Plan, recipe: Recipe) -> PortraitStream | None:
+def _real_stream(plan: Plan, recipe: Recipe) -> Stream | None:
     if plan.data == "synthetic":
         return None
+    if plan.images is not None:
+        return stream_of(recipe)
     if recipe.population not in POPULATIONS:
         raise SpecError(f"data {plan.data!r} needs the images the generator was trained on, and {recipe.population!r} is no population of the "
                         f"built-in world ({', '.join(POPULATIONS)}); use data 'synthetic', which needs none")  # fmt: skip
@@ -172,7 +175,7 @@ def _sample(generator: nn.Module, resolution: int, out: Path) -> None:
 
 
 def _finish(recipe: Recipe, plan: Plan, source: LatentSource, labeller: Labeller, trainer: RebalancingTrainer, chosen: BalancedSet | None,
-            synthetic: Shelf | None, real: Shelf | PortraitStream | None, fresh_critic: bool, out: Path) -> Path:  # fmt: skip
+            synthetic: Shelf | None, real: Shelf | Stream | None, fresh_critic: bool, out: Path) -> Path:  # fmt: skip
     path = out / f"{recipe.name}.safetensors"
     save_weights(trainer.average, path, kind="stylegan2", network=recipe.network, recipe=recipe.name, seed=str(recipe.seed))
     after = LatentSource(

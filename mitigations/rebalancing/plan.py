@@ -37,6 +37,7 @@ class Plan:
         mix: with data "mix", the share of real images.
         balance_real: whether the real ones are balanced too, by their own labels.
         real_draws: real images labelled for that; at most ``quota`` of each group are kept.
+        images: the real images, a source as in a spec; None = the built-in world's population that the recipe names.
         bias_loss: ``kind`` ("none" or one of the losses), ``weight``, ``ema``, ``temperature``.
         read: images of the finished generator that are labelled for the report.
     """
@@ -52,6 +53,7 @@ class Plan:
     mix: float = 0.5
     balance_real: bool = True
     real_draws: int = 24_000
+    images: dict[str, Any] | None = None
     bias_loss: dict[str, Any] = field(default_factory=lambda: {"kind": "none"})
     read: int = 2000
 

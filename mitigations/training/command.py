@@ -3,6 +3,9 @@
 from pathlib import Path
 
 import click
+import yaml
+
+from audit.errors import SpecError
 
 
 @click.command("train")
@@ -10,9 +13,10 @@ import click
 @click.option("--out", type=click.Path(path_type=Path), default=Path("runs/training"), show_default=True,
               help="Weights, log, checkpoint and sample grid go to OUT/NAME.")  # fmt: skip
 @click.option("--seed", type=int, help="Another seed than the recipe's; the model is then called NAME_seedN.")
+@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe, e.g. options.images.path=FOLDER; repeatable.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:0.")
 @click.option("--install", is_flag=True, help="Replace the shipped model with the one just trained.")
-def train_command(recipe: str, out: Path, seed: int | None, device: str, install: bool) -> None:
+def train_command(recipe: str, out: Path, seed: int | None, pairs: tuple[str, ...], device: str, install: bool) -> None:
     """Train RECIPE, the name of a shipped recipe or a YAML file.
 
     The same command again continues an interrupted training from its checkpoint.
@@ -23,8 +27,14 @@ def train_command(recipe: str, out: Path, seed: int | None, device: str, install
     from mitigations.training.train import install as install_model
     from mitigations.training.train import train
 
+    changes = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise SpecError(f"--set {pair!r}: expected key=value, e.g. --set options.batch=16")
+        changes[key] = yaml.safe_load(value)
     keep_freed_blocks()
-    path = train(recipe, out, device=choose_device(device), seed=seed)
+    path = train(recipe, out, device=choose_device(device), seed=seed, changes=changes)
     click.echo(str(path))
     if install:
         for target in install_model(path, FOLDER):
