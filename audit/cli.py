@@ -14,7 +14,9 @@ import yaml
 
 from audit.assets_command import assets
 from audit.errors import GenbiasError, SpecError
+from audit.history.command import history
 from audit.labelled.commands import calibrate, labels
+from audit.nightly_command import nightly
 from audit.probe_command import calibrate_images, probe
 from audit.provenance import own_version
 from audit.studies.command import selfcheck
@@ -63,7 +65,9 @@ def main() -> None:
 main.add_command(assets)
 main.add_command(calibrate)
 main.add_command(calibrate_images)
+main.add_command(history)
 main.add_command(labels)
+main.add_command(nightly)
 main.add_command(probe)
 main.add_command(selfcheck)
 

@@ -8,6 +8,8 @@ GenbiasError            base class: a sentence for the user, exit code 2
 ├── RecordError         a run directory is missing, altered or belongs to another spec
 ├── MetricError         a metric was given arrays it cannot take
 ├── ReportError         a result file cannot be rendered
+├── HistoryError        a history of nights cannot be opened, read or written
+│   └── HistoryAway     its database cannot be reached just now; a night can wait beside its run
 └── RunError            the run began properly and then failed (disk full, device lost): exit code 4
 """
 
@@ -44,6 +46,14 @@ class MetricError(GenbiasError):
 
 class ReportError(GenbiasError):
     """A result cannot be rendered."""
+
+
+class HistoryError(GenbiasError):
+    """A history of nights cannot be opened, read or written."""
+
+
+class HistoryAway(HistoryError):
+    """The database of a history cannot be reached, or is locked; a night can wait beside its run and be taken in later."""
 
 
 class RunError(GenbiasError):
