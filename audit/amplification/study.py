@@ -64,7 +64,7 @@ def training_arms(context: "StudyContext") -> dict[str, str | None]:
     """Return {generator: the generator that draws its training data}; None where the spec draws none."""
     drawn = {g.population: name for name, g in context.spec.generators.items() if g.source == "portraits" and g.population and g.sampler is None}
     return {name: drawn.get(g.trained_on) for name, g in context.spec.generators.items()
-            if known_population(g.trained_on) and not (g.source == "portraits" and g.sampler is None)}  # fmt: skip
+            if known_population(g.trained_on) and not (g.source == "portraits" and g.population == g.trained_on)}  # fmt: skip
 
 
 def _rows(context: "StudyContext", name: str, arm: str | None, attribute: str, group: str, images: int | None) -> list[dict]:
