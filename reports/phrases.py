@@ -145,3 +145,9 @@ RUNS = "Intervals are over images: they say what more images of these generators
 SECOND_GUIDED = (
     "The second rater also guided this method, so its own numbers are no independent judgement of it; the classifier's are."
 )
+RUNS_COMPARED = (
+    "Each run is held against the first. Runs count as drawn independently, so an interval of a difference is made from both "
+    "intervals; two runs of one seed draw the same images, and their differences are then narrower than said here."
+)
+RUN_DOTS = "A dot a run, in the order of their letters; 0 is the target."
+NOTHING_APART = "The runs agree in commit, seed, spec, versions and weights."
