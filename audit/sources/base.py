@@ -9,6 +9,9 @@ from torch import Tensor
 OK = "ok"
 """Status of an image that was drawn or read. Any other status is a short reason and the image is a black stand-in."""
 
+REFUSED = "refused"
+"""Status of an image that a generator would not draw: its safety checker blocked it, or it raised for the prompt."""
+
 
 @dataclass
 class Batch:

@@ -11,11 +11,8 @@ from torch import Tensor
 from audit.digests import digest
 from audit.errors import SourceError
 from audit.pixels import finite, to_uint8
-from audit.sources.base import OK, Batch
+from audit.sources.base import OK, REFUSED, Batch
 from audit.sources.pipelines import folder_digest, open_pipeline
-
-BLOCKED = "blocked by the pipeline's safety checker"
-"""Status of an image that the pipeline's own safety checker replaced by black."""
 
 
 class DiffusionSource:
@@ -66,16 +63,13 @@ class DiffusionSource:
         if "safety_checker" not in getattr(self.pipeline, "components", {}):
             return ()
         on = self.pipeline.safety_checker is not None
-        return ("the pipeline's safety checker is on: what it blocks is missing from the shares" if on
+        return ("the pipeline's safety checker is on: what it blocks is counted as refused and missing from the shares" if on
                 else "the pipeline has no safety checker",)  # fmt: skip
 
     def _ask(self, seeds: np.ndarray, options: dict[str, Any]) -> tuple[Tensor, list[bool]]:
         """Return (n, 3, h, w) floats in 0..1 and which images were blocked."""
-        generators = [torch.Generator("cpu").manual_seed(int(s) % 2**63) for s in np.asarray(seeds, dtype=np.uint64)]
         try:
-            with torch.inference_mode(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what diffusers says of its own and others' future
-                said = self.pipeline(**options, **self.call, generator=generators, output_type="np")
+            said = self._called(seeds, options)
         except (ValueError, TypeError, RuntimeError, KeyError, IndexError, AttributeError) as problem:
             raise SourceError(f"generator {self.name!r}: the {type(self.pipeline).__name__} failed while drawing "
                               f"({type(problem).__name__}: {' '.join(str(problem).split())[:200]})") from None  # fmt: skip
@@ -86,10 +80,17 @@ class DiffusionSource:
         flagged = getattr(said, "nsfw_content_detected", None) or [False] * len(seeds)
         return images.permute(0, 3, 1, 2), [bool(f) for f in flagged]
 
+    def _called(self, seeds: np.ndarray, options: dict[str, Any]) -> Any:
+        """Return what the pipeline gives for these seeds, with a random generator for each."""
+        generators = [torch.Generator("cpu").manual_seed(int(s) % 2**63) for s in np.asarray(seeds, dtype=np.uint64)]
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what diffusers says of its own and others' future
+            return self.pipeline(**options, **self.call, generator=generators, output_type="np")
+
     def _batch(self, ids: np.ndarray, seeds: np.ndarray, images: Tensor, blocked: list[bool],
                columns: dict[str, np.ndarray] | None = None) -> Batch:  # fmt: skip
         good = finite(images)
         images = torch.where(good.view(-1, 1, 1, 1), images, torch.zeros_like(images))  # a black stand-in, with its status
         pixels = to_uint8(images, low=0.0, high=1.0, source=f"generator {self.name!r}")
-        status = [BLOCKED if b else OK if g else "not finite" for g, b in zip(good.tolist(), blocked, strict=True)]
+        status = [REFUSED if b else OK if g else "not finite" for g, b in zip(good.tolist(), blocked, strict=True)]
         return Batch(ids, seeds, list(pixels), status, columns or {})

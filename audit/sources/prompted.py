@@ -3,6 +3,9 @@
 Image i is drawn from prompt i modulo their number, so each prompt has equally many images (up to one) and two generators under
 audit answer the same prompt with the same seed. Images of one prompt agree more than images of several: the column "unit" holds
 the prompt, and intervals draw prompts again, not images. With a single prompt the audit is of that prompt, and images are the units.
+
+A refusal is a result: an image that the safety checker flags or that comes out all black, and a prompt for which the pipeline raises,
+have the status "refused", with the reason in the column "refusal". A pipeline that raises for every prompt is broken, not strict.
 """
 
 import inspect
@@ -11,11 +14,14 @@ from string import Formatter
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from audit.digests import digest
 from audit.errors import SourceError, SpecError
 from audit.sources.base import Batch
 from audit.sources.diffusion import DiffusionSource
+from audit.sources.prompt_limits import cut_prompts, said_of_cut
 
 Prompt = tuple[str, dict[str, str]]
 """A prompt and the words that fill its slots."""
@@ -24,7 +30,13 @@ Prompt = tuple[str, dict[str, str]]
 class PromptedSource(DiffusionSource):
     """Draws images with a text-to-image pipeline; see :class:`audit.sources.base.ImageSource`.
 
-    Record columns: "prompt"; "prompt:SLOT" for the words of each slot; "unit" where there are several prompts.
+    Record columns: "prompt"; "prompt:SLOT" for the words of each slot; "template" where there are several; "unit" where there are several
+    prompts; "refusal", why there is no image, "" where there is one.
+
+    Attributes:
+        prompts: every prompt with the words of its slots, in turn.
+        templates: which template each was made from.
+        cut: the prompts that the pipeline does not read to their end.
 
     Args:
         name: what the run calls it.
@@ -51,16 +63,57 @@ class PromptedSource(DiffusionSource):
                 raise SpecError(f"generators.{name}.guidance: a {type(self.pipeline).__name__} has none; leave it out")
             self.call["guidance_scale"] = guidance
         self.digest = digest([self.digest, "prompted", self.prompts, guidance])
+        self.cut = cut_prompts(self.pipeline, [text for text, _ in self.prompts])
+        self.templates = [t for t in prompts for _ in product(*((fill or {})[s] for s in _slots(t)))]
+        self._size: tuple[int, int] | None = None
         several = f"{len(self.prompts)} prompts in turn, which are what intervals draw again" if len(self.prompts) > 1 else "one prompt"
-        self.caveats = (f"drawn from {several}; how a prompt is worded decides what is drawn", *self.caveats)
+        self.caveats = (f"drawn from {several}; how a prompt is worded decides what is drawn", *said_of_cut(self.cut, len(self.prompts)), *self.caveats)
 
     def draw(self, ids: np.ndarray, seeds: np.ndarray) -> Batch:
         chosen = [self.prompts[int(i) % len(self.prompts)] for i in ids]
         texts = np.array([text for text, _ in chosen], dtype=object)
-        images, blocked = self._ask(seeds, {"prompt": texts.tolist()})
-        columns = {"prompt": texts} | ({"unit": texts} if len(self.prompts) > 1 else {})
+        images, why = self._asked(texts, seeds)
+        columns = {"prompt": texts, "refusal": np.array(why, dtype=object)} | ({"unit": texts} if len(self.prompts) > 1 else {})
+        if len(set(self.templates)) > 1:
+            columns["template"] = np.array([self.templates[int(i) % len(self.prompts)] for i in ids], dtype=object)
         columns |= {f"prompt:{slot}": np.array([words.get(slot) for _, words in chosen], dtype=object) for slot in self.slots}
-        return self._batch(ids, seeds, images, blocked, columns)
+        return self._batch(ids, seeds, images, [bool(w) for w in why], columns)
+
+    def _asked(self, texts: np.ndarray, seeds: np.ndarray) -> tuple[Tensor, list[str]]:
+        """Return (n, 3, h, w) floats in 0..1, black where there is no image, and why there is none."""
+        try:
+            images, flagged = self._ask(seeds, {"prompt": texts.tolist()})
+        except SourceError as problem:
+            if not isinstance(problem.__context__, ValueError | RuntimeError) or isinstance(problem.__context__, torch.OutOfMemoryError):
+                raise
+            return self._one_by_one(texts, seeds, problem)
+        self._size = (images.shape[2], images.shape[3])
+        black = (images == 0).flatten(1).all(dim=1).tolist()
+        return images, ["safety checker" if f else "black image" if b else "" for f, b in zip(flagged, black, strict=True)]
+
+    def _one_by_one(self, texts: np.ndarray, seeds: np.ndarray, problem: SourceError) -> tuple[Tensor, list[str]]:
+        """Ask for each image by itself: the pipeline raised, for one of them or because it cannot draw at all."""
+        if len(texts) == 1:
+            if self._size is None and not self._draws_something(seeds):
+                raise problem
+            cause = problem.__context__
+            said = f"{type(cause).__name__}: {' '.join(str(cause).split())[:120]}"
+            return torch.zeros(1, 3, *(self._size or (1, 1))), [said]
+        parts = [self._asked(texts[i : i + 1], seeds[i : i + 1]) for i in range(len(texts))]
+        size = self._size or (1, 1)
+        images = [x if x.shape[2:] == size else torch.zeros(1, 3, *size) for x, _ in parts]
+        return torch.cat(images), [w for _, (w,) in parts]
+
+    def _draws_something(self, seeds: np.ndarray) -> bool:
+        """Whether any prompt is drawn; sets the size of its images."""
+        for text, _ in self.prompts:
+            try:
+                images, _ = self._ask(seeds[:1], {"prompt": [text]})
+            except SourceError:
+                continue
+            self._size = (images.shape[2], images.shape[3])
+            return True
+        return False
 
     def _check_kind(self, accepted: Any) -> None:
         if "prompt" not in accepted:
@@ -84,7 +137,7 @@ def fill_prompts(name: str, prompts: list[str], fill: dict[str, list[str]] | Non
     fill, made, used = fill or {}, [], set()
     for template in prompts:
         try:
-            slots = list(dict.fromkeys(s for _, s, _, _ in Formatter().parse(template) if s is not None))
+            slots = _slots(template)
         except ValueError as problem:
             raise SpecError(f"generators.{name}.prompts: {template!r} is no template ({problem}); write {{{{ and }}}} for braces") from None
         for slot in slots:
@@ -101,3 +154,7 @@ def fill_prompts(name: str, prompts: list[str], fill: dict[str, list[str]] | Non
     if twice:
         raise SpecError(f"generators.{name}.prompts: {twice[0]!r} occurs more than once; expected each prompt once")
     return made
+
+
+def _slots(template: str) -> list[str]:
+    return list(dict.fromkeys(s for _, s, _, _ in Formatter().parse(template) if s is not None))

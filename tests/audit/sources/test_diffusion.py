@@ -9,8 +9,8 @@ import torch
 
 from audit.errors import ManifestError, SourceError
 from audit.seeds import image_seeds
-from audit.sources.base import OK
-from audit.sources.diffusion import BLOCKED, DiffusionSource
+from audit.sources.base import OK, REFUSED
+from audit.sources.diffusion import DiffusionSource
 
 IDS = np.arange(5)
 SEEDS = image_seeds(1, IDS)
@@ -124,7 +124,7 @@ class Checked:
 def test_blocked_and_broken_images_have_a_status_of_their_own(monkeypatch, tmp_path):
     monkeypatch.setattr("audit.sources.diffusion.open_pipeline", lambda *a, **k: (Checked(), tmp_path))
     source = DiffusionSource("d", "x")
-    assert source.draw(IDS[:3], SEEDS[:3]).status == [OK, BLOCKED, "not finite"]
+    assert source.draw(IDS[:3], SEEDS[:3]).status == [OK, REFUSED, "not finite"]
     assert any("safety checker is on" in c for c in source.caveats)
 
 

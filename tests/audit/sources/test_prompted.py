@@ -9,6 +9,7 @@ import torch
 
 from audit.errors import SourceError, SpecError
 from audit.seeds import image_seeds
+from audit.sources.base import OK, REFUSED
 from audit.sources.prompted import PromptedSource, fill_prompts
 
 IDS = np.arange(5)
@@ -55,6 +56,9 @@ def test_each_prompt_in_turn_is_asked_and_kept_in_the_record(stubbed):
     assert batch.columns["prompt"].tolist() == batch.columns["unit"].tolist() == expected
     assert batch.columns["prompt:job"].tolist() == ["nurse", "pilot", "nurse", "pilot", "nurse"]
     assert batch.columns["prompt:mood"].tolist() == [None, None, "calm", "calm", None]
+    assert batch.columns["template"].tolist() == ["a photo of a {job}"] * 2 + ["a {mood} {job}"] * 2 + ["a photo of a {job}"]
+    assert batch.columns["refusal"].tolist() == [""] * 5
+    assert "template" not in stubbed(prompts=["a {job}"], fill={"job": ["nurse", "pilot"]}).draw(IDS, SEEDS).columns
 
 
 def test_an_image_depends_on_its_seed_and_id_whatever_its_batch(stubbed):
@@ -69,8 +73,79 @@ def test_an_image_depends_on_its_seed_and_id_whatever_its_batch(stubbed):
 
 def test_images_of_a_single_prompt_are_their_own_units(stubbed):
     source = stubbed(prompts=["a face"])
-    assert set(source.draw(IDS, SEEDS).columns) == {"prompt"}
+    assert set(source.draw(IDS, SEEDS).columns) == {"prompt", "refusal"}
     assert source.caveats[0].startswith("drawn from one prompt")
+
+
+class Strict(Stub):
+    """Raises for pilots, flags the second image of a call, paints the third all black."""
+
+    safety_checker, components = object(), ("safety_checker",)
+
+    def __call__(self, prompt, **options):
+        if any("pilot" in text for text in prompt):
+            raise ValueError("this prompt is not allowed")
+        said = super().__call__(prompt, **options)
+        for image, text in zip(said.images, prompt, strict=True):
+            image[...] = 0 if "night" in text else image
+        said.nsfw_content_detected = ["nude" in text for text in prompt]
+        return said
+
+
+def test_a_refusal_is_a_result_with_its_reason_and_spoils_no_other_image(stubbed, monkeypatch):
+    jobs = {"prompts": ["a {job}"], "fill": {"job": ["nurse", "pilot", "night", "nude", "baker"]}}
+    free = stubbed(**jobs).draw(IDS, SEEDS)
+    monkeypatch.setitem(globals(), "Stub", Strict)
+    source = stubbed(**jobs)
+    batch = source.draw(IDS, SEEDS)
+    assert batch.status == [OK, REFUSED, REFUSED, REFUSED, OK]
+    assert batch.columns["refusal"].tolist() == ["", "ValueError: this prompt is not allowed", "black image", "safety checker", ""]
+    for at in range(5):
+        assert batch.images[at].shape == free.images[at].shape
+        assert torch.equal(batch.images[at], free.images[at]) or batch.status[at] == REFUSED
+        alone = stubbed(**jobs).draw(IDS[at : at + 1], SEEDS[at : at + 1])
+        assert (alone.status[0], alone.columns["refusal"][0]) == (batch.status[at], batch.columns["refusal"][at])
+        assert torch.equal(alone.images[0], batch.images[at]) or at == 3
+    assert "what it blocks is counted as refused" in " ".join(source.caveats)
+
+
+@pytest.mark.parametrize("raised", [ValueError("no"), RuntimeError("CUDA error"), torch.OutOfMemoryError("out of memory"), TypeError("bad")])
+def test_a_pipeline_that_draws_for_no_prompt_is_broken_and_not_strict(stubbed, monkeypatch, raised):
+    def broken(self, prompt, num_inference_steps=5, guidance_scale=7.5, generator=None, output_type="np"):
+        raise raised
+
+    monkeypatch.setattr(Stub, "__call__", broken)
+    with pytest.raises(SourceError, match="failed while drawing"):
+        stubbed(**JOBS).draw(IDS, SEEDS)
+    with pytest.raises(SourceError, match="failed while drawing"):
+        stubbed(**JOBS).draw(IDS[:1], SEEDS[:1])
+
+
+class Letters:
+    """A tokenizer of single letters, with marks of beginning and end."""
+
+    model_max_length, eos_token_id = 8, 1
+
+    def __call__(self, text, truncation=True, verbose=True):
+        return {"input_ids": [0, *map(ord, text), 1]}
+
+    def decode(self, ids):
+        return "".join(map(chr, ids))
+
+
+def test_prompts_that_the_tokenizer_cuts_are_said_with_what_is_never_read(stubbed, monkeypatch):
+    monkeypatch.setattr(Stub, "tokenizer", Letters(), raising=False)
+    source = stubbed(prompts=["abcdef", "abcdefg", "abcdefghij"])
+    assert {p: (c.tokens, c.limit, c.unread) for p, c in source.cut.items()} == {"abcdefg": (9, 8, "g"), "abcdefghij": (12, 8, "ghij")}
+    said = '2 of 3 prompts are longer than the 8 tokens that the pipeline reads, and are cut; it never sees their ends: "g"; "ghij"'
+    assert said in source.caveats
+    patient = Letters()
+    patient.model_max_length = 100
+    monkeypatch.setattr(Stub, "tokenizer_2", patient, raising=False)
+    assert stubbed(prompts=["abcdefghij"]).cut == {}
+    monkeypatch.setattr(Letters, "model_max_length", int(1e30))
+    monkeypatch.setattr(patient, "model_max_length", int(1e30))
+    assert stubbed(prompts=["abcdefghij"]).cut == {}
 
 
 def test_the_digest_changes_with_prompts_and_guidance(stubbed):
@@ -143,6 +218,14 @@ def test_a_real_pipeline_draws_each_image_from_its_prompt_and_seed(tmp_path):
     other = PromptedSource("t2i", str(folder), prompts=["zzz"], steps=2, guidance=4.0).draw(IDS[3:4], SEEDS[3:4])
     assert not torch.equal(other.images[0], alone.images[0])  # the same seed, another prompt
     assert "the pipeline has no safety checker" in source.caveats
+    assert source.cut == {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        long = PromptedSource("t2i", str(folder), prompts=["abcdefghijklmnopqrst"], steps=2)
+        same = PromptedSource("t2i", str(folder), prompts=["abcdefghijklmnopqrzz"], steps=2)
+    (cut,) = long.cut.values()
+    assert (cut.limit, cut.unread.replace(" ", "")) == (16, "opqrst")  # sixteen tokens, two of them marks
+    assert torch.equal(long.draw(IDS[:1], SEEDS[:1]).images[0], same.draw(IDS[:1], SEEDS[:1]).images[0])  # as the caveat says
 
 
 def test_without_transformers_the_sentence_says_what_to_install(tmp_path, monkeypatch):
