@@ -5,6 +5,7 @@ night about 5 % are chance (Benjamini and Hochberg 1995, JRSS B 57), and no year
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,15 @@ def watched(chronicle: Chronicle) -> Watch:
 
 def alarms(chronicle: Chronicle, seen: Watch) -> list[dict[str, Any]]:
     """Return the steps of the watched series in words' raw material, the last found first."""
-    _, middle, unit = chronicle.panel()
+    panel, middle, unit = chronicle.panel()
     columns = np.flatnonzero(chronicle.watched)
-    found = [_move(chronicle, int(columns[s.series]), s, middle, unit) for s in seen.steps]
+    found = []
+    for at, column in enumerate(columns):
+        steps = [s for s in seen.steps if s.series == at]
+        starts = [0, *(s.since for s in steps), len(chronicle.entries)]
+        for i, step in enumerate(steps):
+            known = _with_later_nights(step, panel.values[:, column], panel.weights[:, column], starts[i], starts[i + 2])
+            found.append(_move(chronicle, int(column), known, middle, unit))
     return sorted(found, key=lambda m: (m["found_at"], abs(m["score"])), reverse=True)
 
 
@@ -101,6 +108,16 @@ def is_worse(series: Series, before: float, after: float) -> bool | None:
 def subject(series: Series) -> dict[str, Any]:
     """Return what a series is of, as plain data."""
     return {k: getattr(series, k) for k in ("generator", "metric", "attribute", "group", "baseline", "reader", "corrected", "protocol", "direction", "unit", "parity")}
+
+
+def _with_later_nights(step: Step, values: np.ndarray, weights: np.ndarray, start: int, end: int) -> Step:
+    """Return a step with its levels as all nights of both tell them, those after it was found too; what was found, and when, stays."""
+    old, new, told = slice(start, step.since), slice(step.since, end), slice(step.since, step.found + 1)
+    was = 1 / weights[told].sum() + 1 / weights[old].sum()
+    level = float(np.average(values[old], weights=weights[old]))
+    difference = float(np.average(values[new], weights=weights[new])) - level
+    error = step.error * float(np.sqrt((1 / weights[new].sum() + 1 / weights[old].sum()) / was))
+    return replace(step, old=level, difference=difference, error=error)
 
 
 def _move(chronicle: Chronicle, column: int, step: Step, middle: np.ndarray, unit: np.ndarray) -> dict[str, Any]:
