@@ -87,9 +87,10 @@ class SourceSpec(_Strict):
 
 
 class GeneratorSpec(SourceSpec):
-    """A source under audit; ``compare_to`` names the baseline it is paired with."""
+    """A source under audit; ``compare_to`` names the baseline it is paired with, ``family`` the recipe that several of them share."""
 
     title: str | None = None
+    family: str | None = None
     baseline: bool = False
     compare_to: str | None = None
     trained_on: str | None = None

@@ -16,6 +16,7 @@ from audit.metrics.exaggeration import at_most_missing, exaggeration, widened
 from audit.portraits import known_population, population
 
 if TYPE_CHECKING:
+    from audit.spec import GeneratorSpec
     from audit.study import StudyContext
 
 QUALITY = {"group_fid": "lower", "group_coverage": "higher"}
@@ -26,8 +27,8 @@ def study(context: "StudyContext", *, minority: dict[str, str], training_images:
     """Return what became of each minority's share, generator by generator and family by family.
 
     A generator's training data is the generator of the spec with ``source: portraits`` whose population is its ``trained_on``; where the
-    spec has none, the population's shares are taken as exactly known. Generators of one ``title`` are one family; those of one title and
-    one ``trained_on`` are runs of one recipe.
+    spec has none, the population's shares are taken as exactly known. Generators of one ``family`` (else of one title) that share a
+    ``trained_on`` are runs of one recipe. A ``source: mapped`` is a control: the data themselves, changed, and no generator.
 
     Args:
         context: the run.
@@ -67,6 +68,11 @@ def training_arms(context: "StudyContext") -> dict[str, str | None]:
             if known_population(g.trained_on) and not (g.source == "portraits" and g.population == g.trained_on)}  # fmt: skip
 
 
+def family_of(spec: "GeneratorSpec", name: str) -> str:
+    """Return what the study calls the recipe of a generator."""
+    return spec.family or spec.title or name
+
+
 def _rows(context: "StudyContext", name: str, arm: str | None, attribute: str, group: str, images: int | None) -> list[dict]:
     spec = context.spec.generators[name]
     at = ATTRIBUTES[attribute].classes.index(group)
@@ -78,7 +84,7 @@ def _rows(context: "StudyContext", name: str, arm: str | None, attribute: str, g
         data = trained.get(reader) or Estimate(truth, truth, truth, n or 1, context.spec.level, "share", "known exactly")
         data = data if images is None else widened(data, images)
         change = exaggeration(share, data)
-        found.append({"generator": name, "family": spec.title or name, "trained_on": spec.trained_on, "data": arm, "true_share": truth,
+        found.append({"generator": name, "family": family_of(spec, name), "control": spec.source == "mapped", "trained_on": spec.trained_on, "data": arm, "true_share": truth,
                       "attribute": attribute, "group": group, "reader": reader, "share": _plain(share), "training_share": _plain(data),
                       "difference": _plain(change.difference), "ratio": _plain(change.ratio), "log_odds": _plain(change.log_odds),
                       "at_most": _plain(at_most_missing(count, n, level=context.spec.level)) if reader == READERS[0] else None,
@@ -117,7 +123,7 @@ def _family(title: str, rows: Sequence[dict], level: float) -> dict:
     minor = [r for r in rows if r["true_share"] < 0.5]
     values = [r["log_odds"]["value"] for r in minor if r["log_odds"]["value"] is not None]
     mean = metrics.between_runs(values, level=level, unit="nats")
-    return {"family": title, "runs": len(minor), "measured": len(values), "lost": len(minor) - len(values), "log_odds": _plain(mean),
+    return {"family": title, "control": any(r["control"] for r in rows), "runs": len(minor), "measured": len(values), "lost": len(minor) - len(values), "log_odds": _plain(mean),
             "p_value": _student(values), "by_share": each}  # fmt: skip
 
 
@@ -148,7 +154,7 @@ def _quality(context: "StudyContext", name: str, arm: str | None, attribute: str
             data = held.get((arm, metric, g)) if arm is not None else None
             cells[g] = {"generated": _of(own), "data": _of(data), "loss": _plain(_difference(own, data))}
         if any(c["generated"] is not None for c in cells.values()):
-            found.append({"generator": name, "family": context.spec.generators[name].title or name, "attribute": attribute, "group": group,
+            found.append({"generator": name, "family": family_of(context.spec.generators[name], name), "attribute": attribute, "group": group,
                           "trained_on": context.spec.generators[name].trained_on, "metric": metric, "better": better, "groups": cells,
                           "gap": _gap(cells, group)})  # fmt: skip
     return found

@@ -20,7 +20,7 @@ TITLE = "Do they exaggerate the skew of their data?"
 
 Row = dict[str, Any]
 
-TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+TICKS = (0.01, 0.05, 0.2, 0.5)
 """Shares written on the scales."""
 
 WORDS = {"shrinks": "shrink", "grows": "grow"}
@@ -59,7 +59,8 @@ def markdown(study: Study, result: Result) -> str:
 
 def finding(families: Sequence[Row], name: str) -> str:
     """Return what became of a minority's share, in one or two sentences that say what cannot be concluded."""
-    said = []
+    said, controls = [], [f for f in families if f.get("control")]
+    families = [f for f in families if not f.get("control")]
     for outcome, verb in WORDS.items():
         found = [f for f in families if f.get("outcome") == outcome]
         if found:
@@ -71,8 +72,11 @@ def finding(families: Sequence[Row], name: str) -> str:
     unmeasured = [num.plain(f["family"]) for f in families if f.get("outcome") == "not measured"]
     if unmeasured:
         said.append(f"for {num.listing(unmeasured)} there are too few runs to say")
-    text = "; ".join(said)
-    return wording.upper_first(text) + "." if text else "Nothing was measured."
+    text = wording.upper_first("; ".join(said)) + "." if said else "No generator was measured."
+    for f in controls:
+        text += (f" {num.plain(f['family'])}, which no generator drew, changes the log odds by {_number(f['log_odds'])}: as much may be the "
+                 "instrument's and not a generator's.")  # fmt: skip
+    return text
 
 
 def quality_finding(quality: Sequence[Row], name: str) -> str:
@@ -121,7 +125,7 @@ def _shares(rows: Sequence[Row], key: str, name: str) -> Markup:
             line, column = divmod(at, columns)
             axes = d.axes(left=left + column * (side + gap), top=top + line * (side + 26), width=side, height=side)
             _panel(axes, [r for r in measured if r["family"] == family], ends)
-            axes.set_title(d.label(family), loc="left", fontsize=11.5, pad=4)
+            axes.set_title(d.label(family, limit=18), loc="left", fontsize=11.5, pad=4)
             if column:
                 axes.set_yticklabels([])
             if at + columns < len(families):
@@ -140,7 +144,7 @@ def _panel(axes: Axes, rows: Sequence[Row], ends: tuple[float, float]) -> None:
     axes.plot(ends, ends, "--", color=TARGET, linewidth=1)
     axes.grid(True, color=RULE)
     for scale in (axes.xaxis, axes.yaxis):
-        scale.set_major_locator(FixedLocator([t for t in TICKS if ends[0] <= t <= ends[1] and t not in (0.02, 0.3)]))
+        scale.set_major_locator(FixedLocator([t for t in TICKS if ends[0] <= t <= ends[1]]))
         scale.set_minor_locator(FixedLocator([]))
         scale.set_major_formatter(FuncFormatter(lambda x, _: f"{x * 100:g}%"))
     for r in rows:

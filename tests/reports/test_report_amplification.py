@@ -49,6 +49,14 @@ def test_the_finding_names_who_shrinks_who_grows_and_what_cannot_be_told(study):
     assert "for Once there are too few runs to say" in text
 
 
+def test_what_a_control_does_is_said_apart(study):
+    families = [*study["families"], {**family("Blurred data", "shrinks", -0.2, 0.01), "control": True}]
+    text = finding(families, "labelled feminine")
+    assert "Blurred data shrinks" not in text
+    assert text.endswith("Blurred data, which no generator drew, changes the log odds by \u22120.20 (\u22120.30 to \u22120.10): as much may be the "
+                         "instrument's and not a generator's.")  # fmt: skip
+
+
 def test_the_page_shows_both_figures_with_words_for_those_who_do_not_see_them(study, result):
     html = str(SECTIONS["amplification"](study, result))
     assert html.count("<svg") == 2

@@ -32,6 +32,7 @@ def found(tmp_path_factory):
         "copied_a": drawn(0.299, 0.3, "Copies"),
         "copied_b": drawn(0.301, 0.3, "Copies"),
         "untold": drawn(0.1, 0.2, "No data arm"),
+        "control": {"source": "mapped", "base": arm, "map": {"filter": "blur", "amount": 0.5}, "trained_on": "professors:0.3", "family": "Blurred"},
     }
     return audit.run(Spec.model_validate(spec(generators, training_images=10_000)), out=tmp_path_factory.mktemp("run") / "r").study
 
@@ -65,6 +66,10 @@ def test_a_family_is_judged_over_its_runs(found):
     adjusted = [f["p_adjusted"] for f in families.values() if f["p_adjusted"] is not None]
     assert len(each) == 3
     assert min(adjusted) == pytest.approx(min(1, 3 * min(each)))
+
+
+def test_a_mapped_source_is_a_control_and_no_generator(found):
+    assert {r["family"]: r["control"] for r in found["rows"]} == {"Shrinks": False, "Grows": False, "Copies": False, "No data arm": False, "Blurred": True}
 
 
 def test_without_a_training_arm_the_shares_are_exactly_known_but_for_the_training_sets_luck(found):
@@ -103,6 +108,6 @@ def test_the_shipped_study_pairs_every_generator_with_the_data_of_its_share():
 
     shipped = load_spec("professors")
     arms = training_arms(SimpleNamespace(spec=shipped))
-    assert len(arms) == 54
+    assert len(arms) == 54 + 3
     assert arms["vae_05_seed2"] == "data_0.05"
     assert set(arms.values()) == {"data_0.5", "data_0.3", "data_0.2", "data_0.1", "data_0.05"}
