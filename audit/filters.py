@@ -20,6 +20,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from audit.digests import digest
@@ -37,6 +38,9 @@ LARGEST = {"lighten": 100.0, "warm": 180.0, "blur": 50.0, "jitter": 100.0, "iden
 """Filters by name, and the largest amount that means something; only ``lighten`` and ``warm`` have a direction and may be negative."""
 
 SIGNED = ("lighten", "warm")
+
+AT_ONCE = 2**20
+"""Pixels whose colours are changed at once, so that photographs do not fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +97,13 @@ class Filter:
         if self.name == "blur":
             return _blurred(images, self.amount)
         pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
+        few = max(1, AT_ONCE // (pixels.shape[1] * pixels.shape[2]))
+        parts = [self._changed(pixels[at : at + few], seeds[at : at + few]) for at in range(0, len(pixels), few)]
+        return torch.from_numpy(np.concatenate(parts)).permute(0, 3, 1, 2).contiguous()
+
+    def _changed(self, pixels: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         changed = _dithered(lab_to_srgb(_CHANGES[self.name](srgb_to_lab(pixels).astype(np.float64), self.amount, seeds)))
-        if self.where == "skin":
-            changed = np.where(skin_region(*pixels.shape[1:3])[None, :, :, None], changed, pixels)
-        return torch.from_numpy(changed).permute(0, 3, 1, 2).contiguous()
+        return np.where(skin_region(*pixels.shape[1:3])[None, :, :, None], changed, pixels) if self.where == "skin" else changed
 
 
 def _lighten(lab: np.ndarray, amount: float, seeds: np.ndarray) -> np.ndarray:
@@ -126,17 +133,9 @@ def _dithered(rgb: np.ndarray) -> np.ndarray:
 
 
 def _blurred(images: Tensor, sigma: float) -> Tensor:
-    """Convolve with a Gaussian cut at three sigmas, one axis after the other; a kernel wider than the image is cut to it."""
     if sigma == 0:
         return images.clone()
-    x = images.float()
+    x = images.numpy().astype(np.float32)
     for axis in (2, 3):
-        reach = min(max(int(np.ceil(3 * sigma)), 1), x.shape[axis] - 1)
-        if reach == 0:
-            continue
-        weights = torch.exp(-((torch.arange(-reach, reach + 1) / sigma) ** 2) / 2)
-        weights = weights / weights.sum()
-        pad, shape = ((0, 0, reach, reach), (3, 1, -1, 1)) if axis == 2 else ((reach, reach, 0, 0), (3, 1, 1, -1))
-        padded = torch.nn.functional.pad(x, pad, mode="reflect")
-        x = torch.nn.functional.conv2d(padded, weights.view(1, 1, *shape[2:]).expand(3, -1, -1, -1), groups=3)
-    return (x + 0.5).clamp(0, 255).to(torch.uint8)
+        x = gaussian_filter1d(x, sigma, axis=axis, mode="mirror", truncate=3.0)
+    return torch.from_numpy((x + 0.5).clip(0, 255).astype(np.uint8))
