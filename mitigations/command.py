@@ -10,6 +10,7 @@ METHODS = {
     "magnet": "mitigations.magnet.command:command",
     "gmm-diffusion": "mitigations.gmm_diffusion.command:command",
     "reject": "mitigations.reject_command:command",
+    "editing": "mitigations.editing.command:command",
 }
 """Where each method's command lives; imported when it is called, so that help stays quick."""
 
