@@ -2,8 +2,9 @@
 
 A file names one result, by ``run`` (an existing run directory), by ``spec`` (an audit that is run first, with optional ``samples``,
 ``out`` and ``set``) or by ``labels`` (a table of labels, with optional ``calibration`` and ``compare_to``); then the ``limits``, as in
-a spec. A limit that names no generator is a test for each. All limits of a file are one family: p-values are adjusted over all of them,
-whichever of their tests are selected. Paths are relative to the file.
+a spec. ``history`` (a file or URL) and ``suite`` are for limits ``not_worse_than: last-green``. A limit that names no generator is a
+test for each. All limits of a file are one family: p-values are adjusted over all of them, whichever of their tests are selected.
+Paths are relative to the file.
 """
 
 import difflib
@@ -18,14 +19,14 @@ import yaml
 
 from audit.errors import GenbiasError, SpecError
 from audit.limits import as_limits
-from audit.pytest_plugin import POLICIES, Session, active, settle
+from audit.pytest_plugin import POLICIES, Session, active, lenient, settle, with_history
 from audit.spec import LimitSpec, Spec, load_spec
 from audit.verdicts import Verdict, sentence
 
 if TYPE_CHECKING:
     from audit.result import Result
 
-KEYS = ("run", "spec", "samples", "out", "set", "labels", "calibration", "compare_to", "undecided", "limits")
+KEYS = ("run", "spec", "samples", "out", "set", "labels", "calibration", "compare_to", "undecided", "history", "suite", "limits")
 _ONLY_WITH = {"samples": "spec", "out": "spec", "set": "spec", "calibration": "labels", "compare_to": "labels"}
 
 
@@ -44,6 +45,8 @@ class Plan:
     calibration: str | None = None
     compare_to: dict[str, str] | None = None
     undecided: str | None = None
+    history: str | None = None
+    suite: str | None = None
 
     def result(self, session: Session) -> "Result":
         """Return the result the limits are about, made or loaded once a session."""
@@ -68,6 +71,13 @@ class Plan:
                 raise SpecError(f"limit {sentence(limit)!r}: there is no generator {limit.generator!r} in the spec; "
                                 f"there are {', '.join(loaded.generators)}")  # fmt: skip
         return [[limit.generator] if limit.generator else _held_to(limit, loaded) for limit in self.limits]
+
+    def judged(self, session: Session) -> "Result":
+        """Return the result with what the limits compare it to."""
+        where = self.history
+        if where is not None and "://" not in where:
+            where = str(self.folder / where)
+        return with_history(self.result(session), self.limits, where, self.suite)
 
     def _spec_path(self) -> str:
         beside = self.folder / str(self.spec)
@@ -102,7 +112,7 @@ def read_plan(path: Path) -> Plan:
         limits = as_limits(rows)
     except SpecError as error:
         raise SpecError(f"{path.name}: {error}") from None
-    given = {k: raw[k] for k in ("run", "spec", "samples", "out", "labels", "calibration", "compare_to", "undecided") if raw.get(k) is not None}
+    given = {k: raw[k] for k in ("run", "spec", "samples", "out", "labels", "calibration", "compare_to", "undecided", "history", "suite") if raw.get(k) is not None}
     return Plan(folder=path.parent, limits=limits, changes=dict(raw.get("set") or {}), **given)
 
 
@@ -122,7 +132,7 @@ class LimitsFile(pytest.File):
         if self.failure is not None:
             raise self.failure
         try:
-            result = self.plan.result(active(self.config))
+            result = self.plan.judged(active(self.config))
             together = iter(result.check(self.plan.limits))
             return [[next(together) for _ in result.check([limit])] for limit in self.plan.limits]
         except GenbiasError as error:
@@ -162,7 +172,7 @@ class LimitItem(pytest.Item):
         verdicts = [v for v in file.verdicts[self.at] if v.generator == self.generator]
         if not verdicts:
             raise SpecError(f"limit {sentence(file.plan.limits[self.at])!r} matches no measure of {self.generator}")
-        settle(verdicts, file.plan.undecided)
+        settle(verdicts, file.plan.undecided or lenient(file.plan.limits[self.at]))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the message alone where the failure is one of ours."""
@@ -187,6 +197,9 @@ def _check_source(name: str, raw: dict) -> None:
     for key, example in (("set", "{gallery: 0}"), ("compare_to", "{mitigated: plain}")):
         if not isinstance(raw.get(key) or {}, dict):
             raise SpecError(f"{name}: {key} is {raw[key]!r}; expected a mapping, such as {example}")
+    for key in ("history", "suite"):
+        if raw.get(key) is not None and not isinstance(raw[key], str):
+            raise SpecError(f"{name}: {key} is {raw[key]!r}; expected {'a path or URL' if key == 'history' else 'the name of a suite'}")
     samples = raw.get("samples")
     if samples is not None and (isinstance(samples, bool) or not isinstance(samples, int) or samples < 1):
         raise SpecError(f"{name}: samples is {samples!r}; expected a whole number of images, 1 or more")
@@ -194,5 +207,5 @@ def _check_source(name: str, raw: dict) -> None:
 
 def _held_to(limit: LimitSpec, spec: Spec) -> list[str]:
     """Return the generators a limit that names none speaks of: all, or for a margin those that have a baseline."""
-    paired = getattr(limit, "not_worse_than", None) is not None
+    paired = limit.not_worse_than is not None and limit.than is None
     return [name for name, g in spec.generators.items() if g.compare_to or not paired]

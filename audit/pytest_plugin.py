@@ -18,6 +18,7 @@ from audit.errors import SpecError
 
 if TYPE_CHECKING:
     from audit.result import Result
+    from audit.spec import LimitSpec
     from audit.verdicts import Verdict
 
 __all__ = ["LimitBroken", "LimitUndecided", "assert_held", "assert_not_worse"]
@@ -38,7 +39,8 @@ class LimitUndecided(AssertionError):
 
 def assert_held(result: "Result", metric: str, attribute: str | None = None, *, generator: str | None = None, group: str | None = None,
                 at_most: float | None = None, at_least: float | None = None, between: tuple[float, float] | None = None,
-                not_worse_than: float | None = None, undecided: str | None = None) -> "list[Verdict]":  # fmt: skip
+                not_worse_than: float | str | None = None, undecided: str | None = None, history: str | Path | None = None,
+                than: str | None = None, suite: str | None = None) -> "list[Verdict]":  # fmt: skip
     """Pass if a limit is held; fail, in readable lines, if it is broken; do as configured if it is undecided.
 
     One call judges one limit alone: p-values are adjusted over the generators and groups it speaks of, not over other calls. Put
@@ -53,7 +55,12 @@ def assert_held(result: "Result", metric: str, attribute: str | None = None, *, 
         at_most: highest value allowed.
         at_least: lowest value allowed.
         between: lowest and highest value allowed.
-        not_worse_than: how much worse than the generator's baseline is allowed.
+        not_worse_than: how much worse than the generator's baseline is allowed; "last-green" compares with the last night of ``history`` on
+            which every limit held and nothing had moved to the worse. That fails when the result is shown to be worse, and passes when it
+            is not, unless ``undecided`` says otherwise.
+        history: a history that ``genbias nightly`` keeps: a path, or a URL; None = the environment variable GENBIAS_HISTORY.
+        than: "last-green" where ``not_worse_than`` is a margin; then *held* means shown to be worse by no more than that.
+        suite: name of the history's suite; None = the result's.
         undecided: "fail", "skip", "xfail" or "pass"; None = the ini option ``genbias_undecided``, whose default is "fail". The
             command-line option ``--genbias-undecided`` goes before both.
 
@@ -73,10 +80,13 @@ def assert_held(result: "Result", metric: str, attribute: str | None = None, *, 
         'held'
     """
     __tracebackhide__ = True
+    from audit.limits import as_limits
+
     given = {"metric": metric, "attribute": attribute, "group": group, "generator": generator, "at_most": at_most, "at_least": at_least,
-             "between": None if between is None else list(between), "not_worse_than": not_worse_than}  # fmt: skip
-    verdicts = result.check([{k: v for k, v in given.items() if v is not None}])
-    settle(verdicts, undecided)
+             "between": None if between is None else list(between), "not_worse_than": not_worse_than, "than": than}  # fmt: skip
+    limits = as_limits([{k: v for k, v in given.items() if v is not None}])
+    verdicts = with_history(result, limits, history, suite).check(limits)
+    settle(verdicts, undecided or lenient(limits[0]))
     return verdicts
 
 
@@ -88,6 +98,30 @@ def assert_not_worse(result: "Result", candidate: str, metric: str, margin: floa
     """
     __tracebackhide__ = True
     return assert_held(result, metric, attribute, generator=candidate, group=group, not_worse_than=margin, undecided=undecided)
+
+
+def with_history(result: "Result", limits: "Sequence[LimitSpec]", history: str | Path | None, suite: str | None = None) -> "Result":
+    """Return a result that also holds its differences from the last green night, where a limit asks for them.
+
+    Raises:
+        SpecError: no history was named.
+        HistoryError: it cannot be read, or no night in it was green.
+    """
+    if not any(limit.than is not None for limit in limits):
+        return result
+    where = str(history) if history is not None else os.environ.get("GENBIAS_HISTORY")
+    if not where:
+        raise SpecError("not_worse_than: last-green needs a history; name one with history, or in the environment variable GENBIAS_HISTORY")
+    from dataclasses import replace
+
+    from audit.history.last_green import against_last_green
+
+    return replace(result, comparisons=[*result.comparisons, *against_last_green(result, where, suite=suite)])
+
+
+def lenient(limit: "LimitSpec") -> str | None:
+    """Return what becomes of an undecided limit by itself: one that only asks for nothing worse than last green passes."""
+    return "pass" if limit.than is not None and limit.not_worse_than == 0 else None
 
 
 def settle(verdicts: "Sequence[Verdict]", undecided: str | None = None) -> None:

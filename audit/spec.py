@@ -134,7 +134,9 @@ class LimitSpec(_Strict):
 
     Attributes:
         between: low and high end, both within the limit.
-        not_worse_than: a margin >= 0: the generator may be worse than the one it is compared to by this much, in the metric's unit.
+        not_worse_than: a margin >= 0: the generator may be worse than the one it is compared to by this much, in the metric's unit;
+            "last-green" is short for 0 and ``than: last-green``.
+        than: "last-green" compares with the last night on which all was well, not with a generator; for tests, which know a history.
     """
 
     metric: str
@@ -145,6 +147,16 @@ class LimitSpec(_Strict):
     at_least: float | None = None
     between: tuple[float, float] | None = None
     not_worse_than: float | None = None
+    than: Literal["last-green"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _last_green(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or not isinstance(raw.get("not_worse_than"), str):
+            return raw
+        if raw["not_worse_than"] != "last-green":
+            raise ValueError(f"not_worse_than is {raw['not_worse_than']!r}; expected a margin of 0 or more, or last-green")
+        return {**raw, "not_worse_than": 0.0, "than": "last-green"}
 
     @model_validator(mode="after")
     def _one_bound(self) -> "LimitSpec":
@@ -158,6 +170,8 @@ class LimitSpec(_Strict):
             raise ValueError(f"between needs the lower end first, found {list(self.between)}")
         if self.not_worse_than is not None and self.not_worse_than < 0:
             raise ValueError(f"not_worse_than is a margin of 0 or more, found {self.not_worse_than:g}")
+        if self.than is not None and self.not_worse_than is None:
+            raise ValueError("than: last-green goes with not_worse_than, a margin of 0 or more")
         return self
 
 
@@ -231,6 +245,8 @@ class Spec(_Strict):
         for limit in self.limits:
             if limit.generator is not None and limit.generator not in self.generators:
                 raise ValueError(f"limits: there is no generator {limit.generator!r}{_nearest(limit.generator, self.generators)}")
+            if limit.than is not None:
+                raise ValueError("limits: last-green needs a history, which a spec does not name; put the limit into a fairness_limits.yaml with history")
         if isinstance(self.target, dict):
             _check_target(self.target)
         if self.correct_within is not None and self.correct_within not in ATTRIBUTES:

@@ -113,7 +113,8 @@ def sentence(limit: LimitSpec, baseline: str | None = None) -> str:
     if limit.between is not None:
         return f"{what} between {limit.between[0]:g} and {limit.between[1]:g}"
     if limit.not_worse_than is not None:
-        return f"{what} not worse than {baseline or 'its baseline'} by more than {limit.not_worse_than:g}"
+        other = "its baseline" if limit.than is None else "the last green night"
+        return f"{what} not worse than {baseline or other} by more than {limit.not_worse_than:g}"
     return f"{what} at most {limit.at_most:g}" if limit.at_most is not None else f"{what} at least {limit.at_least:g}"
 
 
@@ -140,7 +141,7 @@ def _questions(limit: LimitSpec, measures: Sequence[Measure], comparisons: Seque
     least, most = allowed(limit)
     if limit.not_worse_than is not None:
         rows: list[Mapping[str, Any]] = [{**row, "value": row["difference"]} for row in comparisons
-                                         if row.get("reader") != "second_rater" and _speaks_of(limit, row)]  # fmt: skip
+                                         if _compared_so(limit, row) and _speaks_of(limit, row)]  # fmt: skip
     else:
         rows = [{**m.row(), "curve": m.curve} for m in measures if _speaks_of(limit, m.__dict__)]
     corrected = {(row["generator"], row["group"]) for row in rows if row["corrected"]}
@@ -148,6 +149,11 @@ def _questions(limit: LimitSpec, measures: Sequence[Measure], comparisons: Seque
     if not rows:
         raise SpecError(_nothing(limit, measures, comparisons))
     return [Question(limit, row, least, most, _evidence(row), row.get("baseline")) for row in rows]
+
+
+def _compared_so(limit: LimitSpec, row: Mapping[str, Any]) -> bool:
+    """Whether a margin speaks of this comparison: with the last green night of a history, or with another generator by the judge."""
+    return (row.get("reader") == "last_green") if limit.than is not None else row.get("reader") not in ("second_rater", "last_green")
 
 
 def _evidence(row: Mapping[str, Any]) -> Evidence | None:
@@ -189,6 +195,11 @@ def _decide(q: Question, p: tuple[float, bool] | None, adjusted: float | None, l
 
 
 def _nothing(limit: LimitSpec, measures: Sequence[Measure], comparisons: Sequence[Mapping[str, Any]]) -> str:
+    if limit.than is not None:
+        found = sorted({row["attribute"] or row["group"] or "the whole" for row in comparisons
+                        if row["metric"] == limit.metric and row.get("reader") == "last_green"})  # fmt: skip
+        known = f"there are {limit.metric} of {', '.join(found)}" if found else f"no {limit.metric} was measured then by the same protocol"
+        return f"limit {sentence(limit)!r} matches nothing that the last green night and this audit both measured; {known}"
     if limit.not_worse_than is not None:
         metrics = sorted({row["metric"] for row in comparisons})
         pairs = sorted({f"{row['generator']} with {row['baseline']}" for row in comparisons})

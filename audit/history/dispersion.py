@@ -24,50 +24,58 @@ _TINY = 1e-6
 
 @dataclass(frozen=True)
 class Prior:
-    """Variance between nights, in squared standard errors of the intervals, and the nights this knowledge is worth."""
+    """Variance between nights, in squared standard errors of the intervals, and the nights this knowledge is worth.
 
-    variance: float = 1.0
-    df: float = LEAST_DF
+    Both are numbers, or arrays with a number a series where several families are seen at once.
+    """
+
+    variance: float | np.ndarray = 1.0
+    df: float | np.ndarray = LEAST_DF
 
 
 def fit_prior(variances: np.ndarray, df: np.ndarray) -> Prior:
     """Return what the variances of a family have in common.
 
     Args:
-        variances: (series,) within the regimes, in squared standard errors.
-        df: (series,) their degrees of freedom; series with fewer than three, or without any spread, are left out.
+        variances: (series,) within the regimes, in squared standard errors; or (families, series).
+        df: their degrees of freedom; series with fewer than three, or without any spread, are left out.
+
+    Returns:
+        The prior; of arrays (families, 1) where several families were given.
 
     Example:
         >>> rng = np.random.default_rng(1)
         >>> prior = fit_prior(1.44 * rng.chisquare(60, 500) / 60, np.full(500, 60.0))
-        >>> round(prior.variance, 1), prior.df > 300
+        >>> round(float(prior.variance), 1), bool(prior.df > 300)
         (1.4, True)
     """
     usable = (df >= 3) & (variances > _TINY)
-    if usable.sum() < FEWEST_SERIES:
-        return Prior()
-    half = df[usable] / 2
-    logs = np.log(variances[usable]) - digamma(half) + np.log(half)
-    excess = logs.var(ddof=1) - polygamma(1, half).mean()
-    most = float(df[usable].sum())
-    if excess <= 0:
-        return Prior(float(np.exp(logs.mean())), max(LEAST_DF, most))
-    strength = min(2 * _inverse_trigamma(float(excess)), most)
-    variance = float(np.exp(logs.mean() + digamma(strength / 2) - np.log(strength / 2)))
-    return Prior(variance, max(LEAST_DF, strength))
+    count = usable.sum(axis=-1, keepdims=True)
+    half = np.where(usable, df, 3.0) / 2
+    logs = np.log(np.where(usable, variances, 1.0)) - digamma(half) + np.log(half)
+    mean = _mean(logs, usable, count)
+    excess = _mean((logs - mean) ** 2, usable, count - 1) - _mean(polygamma(1, half), usable, count)
+    most = np.where(usable, df, 0.0).sum(axis=-1, keepdims=True)
+    alike = excess <= 0  # no more different than chance makes them
+    strength = np.minimum(np.where(alike, np.inf, 2 * _inverse_trigamma(np.where(alike, 1.0, excess))), np.maximum(most, 1.0))
+    shift = np.where(alike, 0.0, digamma(strength / 2) - np.log(strength / 2))
+    told = count >= FEWEST_SERIES
+    variance, worth = np.where(told, np.exp(mean + shift), 1.0), np.where(told, np.maximum(LEAST_DF, strength), LEAST_DF)
+    return Prior(variance, worth) if variances.ndim > 1 else Prior(float(variance[0]), float(worth[0]))
 
 
-def _inverse_trigamma(value: float) -> float:
+def _mean(values: np.ndarray, usable: np.ndarray, count: np.ndarray) -> np.ndarray:
+    return np.where(usable, values, 0.0).sum(axis=-1, keepdims=True) / np.maximum(count, 1)
+
+
+def _inverse_trigamma(value: np.ndarray) -> np.ndarray:
     """Return x with trigamma(x) = value, by Newton's method on its reciprocal (Smyth 2004, appendix)."""
-    if value > 1e7:
-        return value**-0.5
-    if value < 1e-6:
-        return 1 / value
-    x = 0.5 + 1 / value
-    for _ in range(50):
+    bounded = np.clip(value, 1e-6, 1e7)
+    x = 0.5 + 1 / bounded
+    for _ in range(8):
         slope = polygamma(1, x)
-        step = slope * (1 - slope / value) / polygamma(2, x)
-        x += step
-        if -step / x < 1e-8:
+        step = slope * (1 - slope / bounded) / polygamma(2, x)
+        x = x + step
+        if np.all(np.abs(step) < 1e-8 * x):
             break
-    return float(x)
+    return x

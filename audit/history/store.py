@@ -96,13 +96,15 @@ class History:
         with self._doing() as connection:
             return sorted(connection.execute(sa.select(t.suites.c.name)).scalars())
 
-    def chronicle(self, suite: str | None = None, *, watched_only: bool = False, last: int | None = None) -> Chronicle:
+    def chronicle(self, suite: str | None = None, *, watched_only: bool = False, last: int | None = None,
+                  only: str | None = None) -> Chronicle:  # fmt: skip
         """Return a suite's nights in order, with their series and numbers.
 
         Args:
             suite: its name; None = the only one there is.
             watched_only: only the series whose steps are alarms.
             last: only so many last nights, repeats included.
+            only: only the first draw of this night.
 
         Raises:
             HistoryError: there is no such suite, or several and none was named.
@@ -111,6 +113,8 @@ class History:
         with self._doing() as connection:
             suite_id = self._suite(connection, name)
             newest = sa.select(t.nights).where(t.nights.c.suite_id == suite_id).order_by(t.nights.c.night.desc(), t.nights.c.repeat.desc())
+            if only is not None:
+                newest = newest.where(t.nights.c.night == only, t.nights.c.repeat == 0)
             found = [dict(row._mapping) for row in connection.execute(newest if last is None else newest.limit(last))][::-1]
             entries = [_entry(row) for row in found]
             series = [Series(**{c.key: row._mapping[c] for c in t.series.c if c.key not in ("suite_id", "mark")})
@@ -118,7 +122,7 @@ class History:
             watched = set(entries[-1].facts.get("watched") or ()) if entries else set()
             if watched_only:
                 series = [s for s in series if s.id in watched]
-            values = _values(connection, [row["id"] for row in found], [s.id for s in series], every=not watched_only and last is None)
+            values = _values(connection, [row["id"] for row in found], [s.id for s in series], every=not watched_only and last is None and only is None)
         return Chronicle(suite=name, entries=entries, series=series, watched=np.array([s.id in watched for s in series], dtype=bool), **values)
 
     def verdicts(self, suite: str, night: str, repeat: int = 0) -> list[dict[str, Any]]:

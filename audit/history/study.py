@@ -1,7 +1,7 @@
 """Does the detector keep its word? Histories whose truth is known: how often a step is found, how often one is said where there is none.
 
 ``python -m audit.history.study`` prints the README's table; ``--calibrate`` counts the constant of :mod:`audit.history.thresholds`.
-A year has 365 nights after 30 quiet ones. A planted step is two standard errors of one night, in one series, after 60 nights; it counts as found
+A year has 365 nights after 30 quiet ones. A planted step is two standard errors of one night (by its interval), in one series, after 60 nights; it counts as found
 when it is said within five nights. Odd nights are drawn again as :mod:`audit.nightly` does.
 """
 
@@ -18,6 +18,9 @@ from audit.history.watch import Watch
 AGAIN = 12
 WARM_UP, BEFORE, LASTS = 30, 60, 5
 
+COLUMNS = 2000
+"""Series of all families together that are simulated side by side."""
+
 
 @dataclass(frozen=True)
 class World:
@@ -33,10 +36,10 @@ class World:
     spread: float = 1.0
     absolute: bool = False
 
-    def draw(self, series: int, rng: np.random.Generator) -> np.ndarray:
-        """Return (series,) numbers of one draw."""
-        own = np.sqrt(1 - self.correlation) * rng.standard_normal(series)
-        found = self.spread * (np.sqrt(self.correlation) * rng.standard_normal() + own)
+    def draw(self, families: int, series: int, rng: np.random.Generator) -> np.ndarray:
+        """Return (families, series) numbers of one draw."""
+        own = np.sqrt(1 - self.correlation) * rng.standard_normal((families, series))
+        found = self.spread * (np.sqrt(self.correlation) * rng.standard_normal((families, 1)) + own)
         return np.abs(found) if self.absolute else found
 
 
@@ -66,26 +69,23 @@ def false_alarms(series: int, *, years: int, rng: np.random.Generator, world: Wo
 
     Args:
         series: in the family.
-        years: simulated.
+        years: simulated, side by side.
         rng: source of all luck.
         world: what nights look like; None = independent normal numbers whose intervals are right.
         again: how often an odd night is drawn again at most.
         nights: of a year.
     """
-    world, wrong, drawn = world or World(), 0, 0
-    for _ in range(years):
-        seen = Watch(series)
-        for night in range(WARM_UP + nights):
-            before = len(seen.steps)
-            times = _night(seen, lambda: world.draw(series, rng), again)
-            if night < WARM_UP:
-                seen.steps.clear()
-                continue
-            drawn += times
-            if len(seen.steps) > before:
-                wrong += 1
-                break
-    return Counted(wrong / years, years, drawn / years / nights)
+    world, end = world or World(), WARM_UP + nights
+    seen, clock = Watch(series, families=years), _Clock(years, again)
+    wrong, drawn = np.zeros(years, dtype=bool), np.zeros(years)
+    while (clock.night <= end).any():
+        steps = seen.see(world.draw(years, series, rng).ravel(), np.ones(series * years))
+        counts = (clock.night > WARM_UP) & (clock.night <= end)
+        for step in steps:
+            wrong[step.series // series] |= counts[step.series // series]
+        drawn += counts & (clock.times > 0)
+        clock.tick(_odd(seen, series))
+    return Counted(float(wrong.mean()), years, float(drawn.mean()) / nights)
 
 
 def found_steps(series: int, *, histories: int, rng: np.random.Generator, world: World | None = None, again: int = AGAIN, size: float = 2.0,
@@ -94,26 +94,41 @@ def found_steps(series: int, *, histories: int, rng: np.random.Generator, world:
 
     Args:
         series: in the family; the first one steps.
-        histories: simulated.
+        histories: simulated, side by side.
         rng: source of all luck.
         world: what nights look like; None = independent normal numbers whose intervals are right.
         again: how often an odd night is drawn again at most.
         size: of the step, in standard errors of one night.
         before: quiet nights.
     """
-    world, found, drawn = world or World(), 0, 0
+    world = world or World()
+    seen, clock = Watch(series, families=histories), _Clock(histories, again)
+    found, drawn = np.zeros(histories, dtype=bool), np.zeros(histories)
     step = np.zeros(series)
+    for _ in range(before):
+        seen.see(world.draw(histories, series, rng).ravel(), np.ones(series * histories))
     step[0] = size
-    for _ in range(histories):
-        seen = Watch(series)
-        for _ in range(before):
-            seen.see(world.draw(series, rng), np.ones(series))
-        for _ in range(LASTS):
-            drawn += _night(seen, lambda: world.draw(series, rng) + step, again)
-            if any(s.series == 0 and s.found >= before for s in seen.steps):
-                found += 1
-                break
-    return Counted(found / histories, histories, drawn / histories)
+    while ((clock.night <= LASTS) & ~found).any():
+        running = (clock.night <= LASTS) & ~found
+        drawn += running & (clock.times > 0)
+        for one in seen.see((world.draw(histories, series, rng) + step).ravel(), np.ones(series * histories)):
+            if one.series % series == 0 and running[one.series // series]:
+                found[one.series // series] = True
+        clock.tick(_odd(seen, series))
+    return Counted(float(found.mean()), histories, float(drawn.mean()))
+
+
+class _Clock:
+    """Which night each family is in, and how often it was drawn again: all see one draw at a time, and each decides what the next one is."""
+
+    def __init__(self, families: int, again: int) -> None:
+        self.night, self.times, self.again = np.ones(families, dtype=int), np.zeros(families, dtype=int), again
+
+    def tick(self, odd: np.ndarray) -> None:
+        """Draw a night again where it looks odd, go on to the next one elsewhere."""
+        same = odd & (self.times < self.again)
+        self.times = np.where(same, self.times + 1, 0)
+        self.night = self.night + ~same
 
 
 def count_constant(*, years: int, rng: np.random.Generator) -> list[tuple[float, float, float]]:
@@ -155,11 +170,18 @@ def table(*, years: int, histories: int, rng: np.random.Generator, say: Callable
               (20, "correlated 0.5", World(correlation=0.5)), (20, "differ by 1.5 times their intervals", World(spread=1.5)),
               (20, "absolute values", World(absolute=True)), (200, "independent", World())]  # fmt: skip
     for series, words, world in worlds:
-        some = max(20, histories * 20 // max(series, 20))
-        power = found_steps(series, histories=some, rng=rng, world=world, size=2.0 * world.spread)
-        alone = found_steps(series, histories=some, rng=rng, world=world, size=2.0 * world.spread, again=0)
-        wrong = false_alarms(series, years=max(20, years * 20 // max(series, 20)), rng=rng, world=world)
+        fewer = max(1, series // 40)
+        power = _together(found_steps, series, "histories", histories // fewer, rng=rng, world=world)
+        alone = _together(found_steps, series, "histories", histories // fewer, rng=rng, world=world, again=0)
+        wrong = _together(false_alarms, series, "years", years // fewer, rng=rng, world=world)
         say(f"| {series:,} | {words} | {_said(power)} | {_said(alone)} | {_said(wrong)} | {wrong.again:.2f} |")
+
+
+def _together(count: Callable[..., Counted], series: int, what: str, repeats: int, **known: object) -> Counted:
+    """Count in portions that fit into memory."""
+    portion = max(1, min(repeats, COLUMNS // series))
+    parts = [count(series, **{what: min(portion, repeats - at)}, **known) for at in range(0, repeats, portion)]
+    return Counted(sum(p.share * p.repeats for p in parts) / repeats, repeats, sum(p.again * p.repeats for p in parts) / repeats)
 
 
 def _said(counted: Counted) -> str:
@@ -167,15 +189,9 @@ def _said(counted: Counted) -> str:
     return f"{counted.share:.3f} ({low:.3f} to {high:.3f})"
 
 
-def _night(seen: Watch, draw: Callable[[], np.ndarray], again: int) -> int:
-    """Let a family see one night, drawn again while it looks odd; return how often that was."""
-    one = np.ones(len(seen.starts))
-    seen.see(draw(), one)
-    times = 0
-    while times < again and seen.is_odd():
-        seen.see(draw(), one)
-        times += 1
-    return times
+def _odd(seen: Watch, series: int) -> np.ndarray:
+    """Return (families,) whether the last draw looks odd to each."""
+    return (seen.oddness() >= seen.doubt).reshape(-1, series).any(axis=1)
 
 
 if __name__ == "__main__":
@@ -184,4 +200,4 @@ if __name__ == "__main__":
         for row in count_constant(years=100_000, rng=luck):
             click.echo("b {:.1f}  passed {:.5f}  C {:.4f}".format(*row))
     else:
-        table(years=300, histories=400, rng=luck, say=click.echo)
+        table(years=1000, histories=1000, rng=luck, say=click.echo)

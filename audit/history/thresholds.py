@@ -27,7 +27,7 @@ def alarm_threshold(series: int, *, chance: float = ALLOWED, nights: int = A_YEA
 
     Example:
         >>> [round(alarm_threshold(n), 2) for n in (1, 20, 2000)]
-        [4.25, 4.94, 5.83]
+        [4.25, 4.94, 5.82]
     """
     allowed = -math.log1p(-chance) / (max(series, 1) * nights * CONSTANT)
     low, high = 1.0, 10.0
@@ -46,6 +46,6 @@ def doubt_threshold(series: int) -> float:
 
     Example:
         >>> [doubt_threshold(n) for n in (1, 20, 2000)]
-        [2.7, 2.9, 3.4]
+        [2.6, 2.9, 3.4]
     """
     return round(min(2.65 + 0.1 * math.log(max(series, 1)), alarm_threshold(series) - 1.0), 1)

@@ -48,6 +48,7 @@ class Watch:
 
     Args:
         series: how many are watched together.
+        families: how many such families are seen at once, side by side; they know nothing of one another.
         alarm: score of an alarm; None = by :func:`audit.history.thresholds.alarm_threshold`.
         doubt: score of an odd night; None = by :func:`audit.history.thresholds.doubt_threshold`.
 
@@ -56,14 +57,15 @@ class Watch:
         scores: of the last observation, with the regimes as they were before it.
     """
 
-    def __init__(self, series: int, *, alarm: float | None = None, doubt: float | None = None) -> None:
+    def __init__(self, series: int, *, families: int = 1, alarm: float | None = None, doubt: float | None = None) -> None:
         self.alarm = alarm_threshold(series) if alarm is None else alarm
         self.doubt = doubt_threshold(series) if doubt is None else doubt
         self.steps: list[Step] = []
-        self.starts = np.zeros(series, dtype=int)
+        self.families = families
+        self.starts = np.zeros(series * families, dtype=int)
         self.scores: Scores | None = None
         self.prior = Prior()
-        self._sums = np.zeros((4, 65, series))
+        self._sums = np.zeros((4, 65, series * families))
         self._seen = 0
 
     def see(self, values: np.ndarray, weights: np.ndarray) -> list[Step]:
@@ -113,7 +115,10 @@ class Watch:
         with np.errstate(divide="ignore", invalid="ignore"):
             variances = (second - first**2 / weight) / (count - 1)
         usable = np.isfinite(variances) & (count > 1)
-        return fit_prior(np.where(usable, variances, 0.0), np.where(usable, count - 1, 0.0))
+        shape = (self.families, -1)
+        found = fit_prior(np.where(usable, variances, 0.0).reshape(shape), np.where(usable, count - 1, 0.0).reshape(shape))
+        each = np.ones(len(self.starts)).reshape(shape)
+        return Prior((found.variance * each).ravel(), (found.df * each).ravel())
 
 
 def watch(values: np.ndarray, weights: np.ndarray, **known: float | None) -> Watch:
