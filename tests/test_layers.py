@@ -13,7 +13,7 @@ LAYERS = [
     {"audit.sweeps", "audit.shapes", "audit.attributes", "audit.estimates", "audit.seeds", "audit.digests", "audit.provenance", "audit.quantities",
      "audit.verdict_text"},
     {"audit.manifests", "audit.readers", "audit.asset_files", "audit.allowed_use", "audit.downloads", "audit.pixels", "audit.portraits", "audit.doctor",
-     "audit.protocols"},
+     "audit.protocols", "audit.storage"},
     {"audit.sources", "audit.reference_statistics", "audit.instruments", "audit.generators", "audit.records", "audit.metrics", "audit.labels",
      "audit.gallery", "audit.filters"},
     {"audit.convert", "audit.spec", "audit.collect", "audit.verdicts", "audit.limits", "audit.result", "audit.attribute_rows", "audit.planning",
@@ -30,12 +30,12 @@ LAYERS = [
     {"audit.audits"},
     {"audit.history"},
     {"audit.nightly"},
-    {"audit.assets_command", "audit.probe_command", "audit.maps", "audit.nightly_command"},
+    {"audit.assets_command", "audit.probe_command", "audit.maps", "audit.prompt_study", "audit.nightly_command"},
     {"audit.cli", "audit.__main__", "audit", "audit.pytest_plugin", "audit.limit_files"},
 ]  # fmt: skip
 """From the bottom up. A module may import its own layer and those below."""
 
-UPWARD = {("audit.gallery", "audit.collect"), ("audit.sources", "audit.spec"), ("audit.instruments", "audit.spec"),
+UPWARD = {("audit.sources", "audit.spec"), ("audit.instruments", "audit.spec"),
           ("audit.sources.mapped", "audit.spec"), ("audit.sources.families", "audit.spec"), ("audit.sources.networks", "audit.spec")}  # fmt: skip
 """Names of types only, under TYPE_CHECKING."""
 

@@ -162,14 +162,17 @@ def _differences(a: Part, names: list[str], study: Study) -> Table:
 
 
 def _lost(g: Part, names: list[str], study: Study) -> Table:
-    rows = []
-    for name, p in zip(names, g["prompts"], strict=True):
-        if p["count_refused"] or p["cut"]:
-            why = "; ".join(f"{num.plain(k, limit=60)} ({num.count(v)})" for k, v in p["reasons"].items())
-            cut = f"“{num.plain(p['cut']['unread'], limit=60)}”" if p["cut"] else ""
-            rows.append([Cell(name, kind="head"), Cell(num.count(p["images"]), "", "number"), _cell(p["refused"]), Cell(why), Cell(cut)])
-    return Table(f"Prompts that were refused or cut, with {study.get('level', 0.95):.0%} intervals over all prompts",
-                 ["prompt", "images asked", "refused", "why", "end that is not read"], rows)  # fmt: skip
+    lost = [(name, p) for name, p in zip(names, g["prompts"], strict=True) if p["count_refused"] or p["cut"]]
+    columns, rows = ["prompt", "images asked"], [[Cell(name, kind="head"), Cell(num.count(p["images"]), "", "number")] for name, p in lost]
+    if any(p["count_refused"] for _, p in lost):
+        columns += ["refused", "why"]
+        for row, (_, p) in zip(rows, lost, strict=True):
+            row += [_cell(p["refused"]), Cell("; ".join(f"{num.plain(k, limit=60)} ({num.count(v)})" for k, v in p["reasons"].items()))]
+    if any(p["cut"] for _, p in lost):
+        columns += ["tokens, of which read", "end that is not read"]
+        for row, (_, p) in zip(rows, lost, strict=True):
+            row += [Cell(f"{p['cut']['tokens']}, {p['cut']['limit']}"), Cell(num.plain(p["cut"]["unread"], limit=60))] if p["cut"] else [Cell(""), Cell("")]
+    return Table(f"Prompts that were refused or cut, with {study.get('level', 0.95):.0%} intervals over all prompts", columns, rows)
 
 
 def _short(g: Part) -> list[str]:
