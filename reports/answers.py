@@ -83,8 +83,8 @@ def price(reading: Reading, generator: Generator) -> str:
     text = f"FID {wording.quoted(own)}"
     if best.name == generator.name:
         return f"{text}, the lowest of all." if len(rows) > 1 else f"{text}."
-    apart = "not told apart from the lowest" if _overlap(lowest, own) else "the lowest is"
-    return f"{text}; {apart}, {num.plain(best.title, limit=40)} with {wording.quoted(lowest)}."
+    also = ", not told apart from this" if _overlap(lowest, own) else ""
+    return f"{text}; the lowest is {wording.quoted(lowest)} of {num.plain(best.title, limit=40)}{also}."
 
 
 def _nearest(reading: Reading, found: Answer) -> str:

@@ -31,6 +31,7 @@ class PortraitNetwork:
     """
 
     caveats = ("made for the built-in portraits; on photographs its readings mean nothing",)
+    licence = "MIT, part of genbias"
 
     def __init__(self, role: str, name: str, device: str = "cpu", *, attributes: Sequence[str] | None = None) -> None:
         path = shipped(name)

@@ -100,6 +100,7 @@ class SkinTone:
         InstrumentError: ``face`` is not a box inside the image.
     """
 
+    licence = "MIT, part of genbias"
     caveats = (
         "Skin tone is the colour of skin in an image: light, make-up and white balance move it, and it is not race.",
         "Photographs rarely reach Monk tones 1-3 and 9-10; calibrate on annotated images before comparing with people.",
