@@ -1,11 +1,10 @@
 """The CycleGAN generator: a network from images to images that was trained on two unpaired sets.
 
 Zhu, Park, Isola, Efros 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks", arXiv 1703.10593,
-section 4 and appendix 7.2: downward convolutions, residual blocks, upward convolutions, instance norm, ReLU, reflection at the
-edges. Departures, so that a processor core can train it in minutes: few channels and few residual blocks, both arguments; and instead of
-7x7 convolutions over all pixels the outermost layers are 3x3 convolutions over blocks of 2x2 pixels; and the network says by how much
-each pixel changes, without a tanh, so that training starts at "nothing changes" and not at noise. That favours small changes. The norm has
-no learned gain, as in the authors' code.
+section 4 and appendix 7.2: downward convolutions, residual blocks, upward convolutions, instance norm, ReLU, reflection at the edges,
+tanh. Departures, so that a processor core can train it in minutes: few channels and few residual blocks, both arguments; and instead of
+7x7 convolutions over all pixels the outermost layers are 3x3 convolutions over blocks of 2x2 pixels. The norm has no learned gain, as in
+the authors' code.
 """
 
 import itertools
@@ -52,7 +51,7 @@ class Residual(nn.Module):
 
 
 class CycleGANGenerator(nn.Module):
-    """(n, 3, h, w) in -1..1 -> the same shape, nominally the same range, not clipped; sides are multiples of 2 ** len(channels), at least twice that.
+    """(n, 3, h, w) in -1..1 -> the same shape and range; sides are multiples of 2 ** len(channels), at least twice that.
 
     Args:
         channels: feature maps at half of the size, at a quarter, and so on.
@@ -69,7 +68,7 @@ class CycleGANGenerator(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         blocks = self.body(F.pixel_unshuffle(images, 2))  # (n, 12, h/2, w/2): the four pixels of a block side by side
-        return images + F.pixel_shuffle(self.out(F.pad(blocks, (1,) * 4, mode="reflect")), 2)
+        return F.pixel_shuffle(self.out(F.pad(blocks, (1,) * 4, mode="reflect")), 2).tanh()
 
 
 def load_cyclegan(path: str | Path) -> CycleGANGenerator:

@@ -56,7 +56,8 @@ def study(context: StudyContext) -> dict[str, Any]:
         found.append(_one(name, source, context, pairs[name], singles, against))
     baselines = list(dict.fromkeys(str(spec.generators[name].compare_to) for name in mapped))
     return {"level": spec.level, "before": [spec.generators[b].title or b for b in baselines], "maps": found,
-            "strips": strips(context.run.path, {b: [n for n in mapped if spec.generators[n].compare_to == b] for b in baselines})}  # fmt: skip
+            "strips": strips(context.run.path, {b: [n for n in mapped if spec.generators[n].compare_to == b] for b in baselines},
+                             first=spec.gallery)}  # fmt: skip
 
 
 def _one(name: str, source: MappedSource, context: StudyContext, pairs: Pairs, singles: list[str], against: dict[str, Pairs]) -> dict[str, Any]:

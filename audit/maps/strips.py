@@ -12,18 +12,19 @@ MOST = 12
 """Images of a strip: the first ids that the run kept of its baseline, not selected."""
 
 
-def strips(run: Path, maps: dict[str, list[str]]) -> list[dict[str, Any]]:
+def strips(run: Path, maps: dict[str, list[str]], *, first: int) -> list[dict[str, Any]]:
     """Return a strip for every baseline and each of its maps: ``generator``, ``baseline``, ``ids`` and ``picture`` (a data URI).
 
     Args:
         run: the run directory, whose gallery holds the thumbnails; where it is off, there are no strips.
         maps: generators by the baseline whose images they map.
+        first: how many thumbnails the run keeps from its beginning; the gallery holds further ones, of groups.
     """
     rows = []
     for baseline, mapped in maps.items():
         folders = [run / "gallery" / name for name in (baseline, *mapped)]
         common = set.intersection(*({p.name for p in folder.glob("*.png")} for folder in folders))
-        names = sorted(common)[:MOST]
+        names = sorted(n for n in common if int(n.removesuffix(".png")) < first)[:MOST]
         if names:
             rows += [{"generator": folder.name, "baseline": baseline, "ids": [int(n.removesuffix(".png")) for n in names],
                       "picture": _strip([folder / n for n in names])} for folder in folders]  # fmt: skip
