@@ -9,7 +9,7 @@ import pytest
 from audit.errors import ReportError
 from reports.html import render
 from reports.markdown import render as summary
-from reports.studies import editing
+from reports.studies import editing, editing_picture
 
 PICTURE = "data:image/jpeg;base64," + base64.b64encode(b"\xff\xd8\xff not really a picture").decode()
 
@@ -134,3 +134,12 @@ def test_a_study_without_edits_is_refused(small):
     small["study"] = {"kind": "editing"}
     with pytest.raises(ReportError, match="lists no edits"):
         render(small)
+
+
+def test_the_picture_for_the_readme_has_a_panel_an_attribute_and_says_its_numbers(study):
+    study["edits"].append(copy.deepcopy(study["edits"][0]) | {"attribute": "age", "title": "Perceived age", "towards": "old"})
+    text = editing_picture.picture(study)
+    assert text == editing_picture.picture(study) and text.count("change of the judge's mean score") == 2
+    assert "Perceived age towards old: self-conditioned label 0.50 at 0.30" in text and ">hyperplane, conditional</text>" in text
+    with pytest.raises(ReportError, match="genbias run editing"):
+        editing_picture.picture({"kind": "amplification"})
