@@ -62,10 +62,11 @@ class PromptedSource(DiffusionSource):
             if "guidance_scale" not in inspect.signature(self.pipeline.__call__).parameters:
                 raise SpecError(f"generators.{name}.guidance: a {type(self.pipeline).__name__} has none; leave it out")
             self.call["guidance_scale"] = guidance
-        self.digest = digest([self.digest, "prompted", self.prompts, guidance])
+        self.digest = digest([self.digest, "prompted/2", self.prompts, guidance])
         self.cut = cut_prompts(self.pipeline, [text for text, _ in self.prompts])
         self.templates = [t for t in prompts for _ in product(*((fill or {})[s] for s in _slots(t)))]
         self._size: tuple[int, int] | None = None
+        self._refusing: set[str] = set()
         several = f"{len(self.prompts)} prompts in turn, which are what intervals draw again" if len(self.prompts) > 1 else "one prompt"
         self.caveats = (f"drawn from {several}; how a prompt is worded decides what is drawn", *said_of_cut(self.cut, len(self.prompts)), *self.caveats)
 
@@ -94,8 +95,9 @@ class PromptedSource(DiffusionSource):
     def _one_by_one(self, texts: np.ndarray, seeds: np.ndarray, problem: SourceError) -> tuple[Tensor, list[str]]:
         """Ask for each image by itself: the pipeline raised, for one of them or because it cannot draw at all."""
         if len(texts) == 1:
-            if self._size is None and not self._draws_something(seeds):
-                raise problem
+            if texts[0] not in self._refusing and not self._draws_another(texts[0], seeds):
+                raise problem  # the device failed, or the pipeline cannot draw at all
+            self._refusing.add(texts[0])
             cause = problem.__context__
             said = f"{type(cause).__name__}: {' '.join(str(cause).split())[:120]}"
             return torch.zeros(1, 3, *(self._size or (1, 1))), [said]
@@ -104,9 +106,9 @@ class PromptedSource(DiffusionSource):
         images = [x if x.shape[2:] == size else torch.zeros(1, 3, *size) for x, _ in parts]
         return torch.cat(images), [w for _, (w,) in parts]
 
-    def _draws_something(self, seeds: np.ndarray) -> bool:
-        """Whether any prompt is drawn; sets the size of its images."""
-        for text, _ in self.prompts:
+    def _draws_another(self, refused: str, seeds: np.ndarray) -> bool:
+        """Whether any other prompt is drawn now; sets the size of its images."""
+        for text in (t for t, _ in self.prompts if t != refused):
             try:
                 images, _ = self._ask(seeds[:1], {"prompt": [text]})
             except SourceError:

@@ -121,6 +121,18 @@ def test_a_pipeline_that_draws_for_no_prompt_is_broken_and_not_strict(stubbed, m
         stubbed(**JOBS).draw(IDS[:1], SEEDS[:1])
 
 
+def test_a_pipeline_whose_device_fails_on_the_way_is_broken_and_its_prompts_are_not_refused(stubbed, monkeypatch):
+    source = stubbed(**JOBS)
+    assert source.draw(IDS, SEEDS).status == [OK] * 5
+
+    def failed(self, prompt, num_inference_steps=5, guidance_scale=7.5, generator=None, output_type="np"):
+        raise RuntimeError("an illegal memory access was encountered")
+
+    monkeypatch.setattr(Stub, "__call__", failed)
+    with pytest.raises(SourceError, match=r"failed while drawing .*illegal memory access"):
+        source.draw(IDS, SEEDS)
+
+
 class Letters:
     """A tokenizer of single letters, with marks of beginning and end."""
 
