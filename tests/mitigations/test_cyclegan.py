@@ -16,7 +16,7 @@ from mitigations.training.train import train
 @pytest.fixture
 def tiny():
     recipe = load_recipe("cyclegan")
-    options = {**recipe.options, "critic_channels": [8, 8], "identity_weight": 5.0, "pool": 4, "constant_images": 8}
+    options = {**recipe.options, "critic_channels": [8, 8], "identity_weight": 5.0, "pool": 4, "constant_images": 6}
     return replace(recipe, name="tiny", network={"channels": [8, 8], "residual_layers": 1}, schedule=[(32, 12)], options=options)
 
 
