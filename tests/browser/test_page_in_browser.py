@@ -121,7 +121,7 @@ def test_hostile_names_and_prompts_are_text_and_fit_the_screen(window, hostile, 
     page = window(hostile(HOSTILE), width=width)
     assert page.heard == [] and len(page.asked) == 1
     assert page.evaluate("[window.hacked, document.scripts.length, document.images.length]") == [None, 1, 0]
-    beyond = "[...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll, svg') && e.getBoundingClientRect().right > innerWidth)"
+    beyond = "[...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll, svg, pre > code') && e.getBoundingClientRect().right > innerWidth)"
     assert page.evaluate(f"{beyond}.map(e => e.outerHTML.slice(0, 120)).slice(0, 5)") == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     words = page.locator("main").inner_text()
