@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-slow test-assets lint table selfcheck clean
+.PHONY: help demo test test-slow test-assets lint table maps selfcheck clean
 
 help:  ## Show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,10 @@ lint: $(BIN)/genbias  ## Style
 table: $(BIN)/genbias  ## Regenerate the README's tables: the benchmark at 10,000 images a generator
 	$(BIN)/genbias run embedded --samples 10000 --out runs/table
 	$(BIN)/python -m reports.readme runs/table README.md
+
+maps: $(BIN)/genbias  ## Regenerate the README's paired audit of image-to-image maps
+	$(BIN)/genbias run maps --out runs/maps
+	$(BIN)/python -m reports.paired_map_picture runs/maps README.md
 
 selfcheck: $(BIN)/genbias  ## Regenerate the README's coverage study: hours on two cores
 	$(BIN)/genbias selfcheck --full --out runs/selfcheck; test -f runs/selfcheck/rows.jsonl

@@ -25,12 +25,12 @@ def summary(maps: Sequence[Row]) -> Table:
     flip = next((f for m in maps for f in m.get("flips") or [] if len(f["classes"]) == 2), None)
     columns = ["map", "size, \u0394E", *(f"\u0394 {name}" for name in QUANTITIES.values())]
     if flip is not None:
-        columns += [f"share labelled {num.plain(flip['classes'][1])}", "p, adjusted"]
+        columns += [f"labelled {num.plain(flip['classes'][1])}, points", "p, adjusted"]
     person = any(m.get("identity") for m in maps)
     columns += ["identity similarity", "below strangers"] if person else []
     rows = []
     for m in maps:
-        about = " ".join(filter(None, [f"control: {m['control']}" if m.get("control") else "", _how(m)]))
+        about = _how(m)
         cells = [Cell(num.plain(m.get("title"), limit=40), about, "head"), _plain(m.get("size"), 1)]
         cells += [_change(next((r for r in m.get("changes") or [] if r["quantity"] == q and r["by"] == "all"), None)) for q in QUANTITIES]
         if flip is not None:
@@ -76,7 +76,7 @@ def all_flips(maps: Sequence[Row]) -> Table:
                              Cell(READERS.get(f["reader"], f["reader"])), Cell(_to(f, at)), Cell(num.count(f["lost"][at]), kind="number"),
                              Cell(num.count(f["gained"][at]), kind="number"), _share(f["differences"][at]), _share(beyond.get("blur")), *right,
                              Cell(num.p_value(f.get("p_adjusted")), f.get("test") or "", "number") if at == 0 else Cell("", kind="number")])  # fmt: skip
-    columns = ["map", "attribute", "reader", "flips to", "left", "entered", "share, after minus before", "share, minus the blur", "right before",
+    columns = ["map", "attribute", "reader", "flips to", "left", "entered", "share, after minus before, points", "share, minus the blur, points", "right before",
                "right after", "p, adjusted"]  # fmt: skip
     return Table("Labels before and after", columns, rows,
                  note="P-values are adjusted by Holm's method over the attributes of one map and reader. Right: share of the portraits of this true class "
@@ -98,7 +98,7 @@ def _how(m: Row) -> str:
     facts = m.get("map") or {}
     if facts.get("kind") != "filter" or not facts.get("amount"):
         return ""
-    return f"{facts['filter']} {num.tick(facts['amount'])}" + (f", {facts['said']}" if facts.get("said") else "")
+    return f"{facts['filter']} {num.signed(facts['amount'], 1)}" + (f", {facts['said']}" if facts.get("said") else "")
 
 
 def _to(f: Row, at: int) -> str:
@@ -126,7 +126,7 @@ def _share(row: Row | None, *, signed: bool = True) -> Cell:
         return _none(row)
     value, low, high = (num.signed(row[k] * 100, 1) for k in ("value", "low", "high"))
     plus = "+" if signed and row["value"] > 0 and value.strip("0.") else ""
-    unit = " points" if signed else "%"
+    unit = "" if signed else "%"
     return Cell(f"{plus}{value}{unit}", f"{low} to {high}", "number", numbers=(row["value"], row["low"], row["high"]))
 
 

@@ -1,11 +1,14 @@
 """The paired audit on the page: findings say the numbers, controls stand beside, what is missing is told, names are escaped."""
 
 import copy
+import json
 import re
+from xml.etree import ElementTree
 
 import pytest
 
 from audit.errors import ReportError
+from reports import paired_map_picture
 from reports.html import render
 from reports.markdown import render as summary
 from reports.studies.paired_map import findings, section
@@ -84,7 +87,7 @@ def test_the_figures_say_their_numbers_and_draw_bars_either_way(study):
 def test_the_tables_hold_every_stratum_flip_and_what_was_clipped(study):
     assert len(all_changes(study["maps"]).rows) == 4 * 6
     row = all_flips(study["maps"]).rows[0]
-    assert [c.text for c in row][3:7] == ["90 masculine", "90", "10", "−16.0 points"]
+    assert [c.text for c in row][3:7] == ["90 masculine", "90", "10", "−16.0"]
     assert [c.text for c in row][8:10] == ["96.0%", "64.0%"]
     assert clipped(study["maps"]).rows[0][3].text == "12.5%"
     assert [c.text for c in side_by_side(study["maps"]).rows[0]][:3] == ["CycleGAN", "3.2", "+2.00"]
@@ -109,3 +112,16 @@ def test_names_from_outside_are_escaped(small, study):
     small["study"] = study
     page = render(small)
     assert "<script>x" not in page and "javascript:" not in page
+
+
+def test_the_readme_gets_its_picture_and_its_table(small, study, tmp_path, monkeypatch):
+    small["study"] = study
+    (tmp_path / "result.json").write_text(json.dumps(small))
+    (tmp_path / "README.md").write_text(f"a\n{paired_map_picture.BEGIN}\nold\n{paired_map_picture.END}\nb\n")
+    monkeypatch.setattr(paired_map_picture, "PICTURE", tmp_path / "maps.svg")
+    paired_map_picture.main(str(tmp_path), str(tmp_path / "README.md"))
+    text, drawn = (tmp_path / "README.md").read_text(), ElementTree.fromstring((tmp_path / "maps.svg").read_text())
+    assert "| CycleGAN | 3.2 | +2.00 (1.50 to 2.50) |" in text and "| 90 / 10 | +16.0 (13.0 to 19.0) |" in text and "old" not in text
+    assert drawn.tag.endswith("svg") and "var(" not in (tmp_path / "maps.svg").read_text()
+    with pytest.raises(ReportError, match="nothing to draw"):
+        paired_map_picture.picture([{**study["maps"][0], "changes": [], "flips": []}])
