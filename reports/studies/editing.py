@@ -29,11 +29,11 @@ def section(study: Study, result: Result) -> Markup:
         ReportError: the study lists no edits.
     """
     edits = _edits(study)
-    parts = [paragraph(_asked(study)), figure(key_figure(edits, "editing-key"))]
+    parts = [paragraph(finding(edits)), paragraph(_asked(study), quiet=True), figure(key_figure(edits, "editing-key"))]
     for at, edit in enumerate(edits):
         key = f"editing-{at}"
-        parts += [heading(_titled(edit), anchor=key), paragraph(verdict(edit)), _curves(study, edit, key), table(_claim(edit)), _strips(edit),
-                  folded("Every strength, in numbers", _points(edit))]  # fmt: skip
+        parts += [heading(_titled(edit), anchor=key), paragraph(verdict(edit)), paragraph(_farthest(edit), quiet=True), _curves(study, edit, key),
+                  table(_claim(edit)), _strips(edit), folded("Every strength, in numbers", _points(edit))]
     return Markup("").join([*parts, *(paragraph(text, quiet=True) for text in _how(study))])
 
 
@@ -44,6 +44,16 @@ def markdown(study: Study, result: Result) -> str:
     return "\n".join(f"- **{safe(_titled(edit))}**: {safe(verdict(edit))}" for edit in _edits(study))
 
 
+def finding(edits: list[Row]) -> str:
+    """Return in one sentence for which attributes the claim held."""
+    words = {"held": "held for", "broken": "not held for", "undecided": "undecided for", "not_tested": "not tested for"}
+    told = []
+    for outcome, begun in words.items():
+        names = [f"{num.plain(e.get('title')).lower()} ({num.plain(e.get('towards'))})" for e in edits if (e.get("claim") or {}).get("outcome") == outcome]
+        told += [f"{begun} {num.listing(names)}"] if names else []
+    return f"That self-conditioned labels keep the person at least as well as the best move of the code is {'; '.join(told) or 'not tested'}."
+
+
 def verdict(edit: Row) -> str:
     """Return the claim's outcome in a sentence or two, with the numbers it rests on."""
     claim = edit.get("claim") or {}
@@ -51,14 +61,14 @@ def verdict(edit: Row) -> str:
     begun = _OUTCOMES.get(outcome, "Not tested.")
     rival = next((r for r in claim.get("rivals") or [] if r.get("by") == claim.get("best")), None)
     if rival is None:
-        return f"{begun} {_sentence(str(claim.get('why') or 'there is nothing to compare'))} {_farthest(edit)}"
+        return f"{begun} {_sentence(str(claim.get('why') or 'there is nothing to compare'))}"
     told = {"held": "Self-conditioned labels keep the person at least as well as every move of the code",
             "broken": "A move of the code keeps the person better than the self-conditioned label",
             "undecided": "The interval cannot tell whether self-conditioned labels keep the person as well as the best move of the code"}[outcome]  # fmt: skip
     numbers = (f"Over changes of {rival['low_change']:.2f} to {rival['high_change']:.2f}, the outer half of what both reach, similarity is "
                f"{num.signed(rival['own'], 2)} against {num.signed(rival['other'], 2)} of the strongest rival ({_title(edit, rival['by'])}): "
                f"{_plus(rival['difference'])} ({num.signed(rival['low'], 2)} to {num.signed(rival['high'], 2)}).")  # fmt: skip
-    return f"{begun} {told}. {numbers} {_farthest(edit)}"
+    return f"{begun} {told}. {numbers}"
 
 
 def _farthest(edit: Row) -> str:

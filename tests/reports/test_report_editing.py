@@ -58,6 +58,7 @@ def test_the_section_says_the_verdict_with_its_numbers(study, small):
     assert '<a href="#study">Which edit keeps the person?</a>' in page
     assert "Not held. A move of the code keeps the person better than the self-conditioned label." in page
     assert "Over changes of 0.14 to 0.28" in page and "0.62 against 0.93" in page and "−0.31 (−0.36 to −0.26)" in page
+    assert "best move of the code is not held for smile (neutral)." in page
     assert "portraits_a" in page and "portraits_b" in page
 
 
