@@ -7,9 +7,6 @@ from typing import Any
 TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
 """Names under which pipelines of diffusers keep theirs; a prompt is read as far as the most patient of them goes."""
 
-ENDLESS = 1_000_000
-"""Limits above this are how tokenizers say that they have none."""
-
 
 @dataclass(frozen=True)
 class Cut:
@@ -54,4 +51,4 @@ def said_of_cut(found: dict[str, Cut], prompts: int) -> tuple[str, ...]:
 
 def _limit(tokenizer: Any) -> int | None:
     said = getattr(tokenizer, "model_max_length", None)
-    return said if isinstance(said, int) and 0 < said < ENDLESS else None
+    return said if isinstance(said, int) and said > 0 else None  # without a limit tokenizers say 10^30

@@ -65,7 +65,7 @@ class PromptedSource(DiffusionSource):
         self.digest = digest([self.digest, "prompted/2", self.prompts, guidance])
         self.cut = cut_prompts(self.pipeline, [text for text, _ in self.prompts])
         self.templates = [t for t in prompts for _ in product(*((fill or {})[s] for s in _slots(t)))]
-        self._size: tuple[int, int] | None = None
+        self._size = (1, 1)  # of an image; known once one is drawn, which comes before a refusal is believed
         self._refusing: set[str] = set()
         several = f"{len(self.prompts)} prompts in turn, which are what intervals draw again" if len(self.prompts) > 1 else "one prompt"
         self.caveats = (f"drawn from {several}; how a prompt is worded decides what is drawn", *said_of_cut(self.cut, len(self.prompts)), *self.caveats)
@@ -100,11 +100,9 @@ class PromptedSource(DiffusionSource):
             self._refusing.add(texts[0])
             cause = problem.__context__
             said = f"{type(cause).__name__}: {' '.join(str(cause).split())[:120]}"
-            return torch.zeros(1, 3, *(self._size or (1, 1))), [said]
+            return torch.zeros(1, 3, *self._size), [said]
         parts = [self._asked(texts[i : i + 1], seeds[i : i + 1]) for i in range(len(texts))]
-        size = self._size or (1, 1)
-        images = [x if x.shape[2:] == size else torch.zeros(1, 3, *size) for x, _ in parts]
-        return torch.cat(images), [w for _, (w,) in parts]
+        return torch.cat([image for image, _ in parts]), [why for _, (why,) in parts]
 
     def _draws_another(self, refused: str, seeds: np.ndarray) -> bool:
         """Whether any other prompt is drawn now; sets the size of its images."""
