@@ -70,13 +70,21 @@ def judge_claim(curves: Sequence[Curve], weights: Floats, *, level: float) -> di
     largest = np.abs((np.stack([again - again.mean() for _, again in found])) / spread[:, None]).max(axis=0)
     wide = float(np.quantile(largest, level))
     for (rival, _), error in zip(found, spread, strict=True):
-        rivals.append(Rival(**{**asdict(rival), "low": rival.difference - wide * error, "high": rival.difference + wide * error}))  # type: ignore[operator]
+        rivals.append(
+            Rival(**{**asdict(rival), "low": float(rival.difference - wide * error), "high": float(rival.difference + wide * error)})
+        )  # type: ignore[operator]
     measured = [r for r in rivals if r.difference is not None]
     best = min(measured, key=lambda r: r.difference)  # type: ignore[arg-type, return-value]
     order = {c.by: i for i, c in enumerate(others)}
     outcome = "held" if all(r.low >= 0 for r in measured) else "broken" if any(r.high < 0 for r in measured) else "undecided"  # type: ignore[operator]
     why = {"held": "every interval lies above 0", "broken": "an interval lies below 0", "undecided": "an interval contains 0"}[outcome]
-    return {**said, "rivals": [asdict(r) for r in sorted(rivals, key=lambda r: order[r.by])], "best": best.by, "outcome": outcome, "why": why}
+    return {
+        **said,
+        "rivals": [asdict(r) for r in sorted(rivals, key=lambda r: order[r.by])],
+        "best": best.by,
+        "outcome": outcome,
+        "why": why,
+    }
 
 
 def _against(own: Curve, other: Curve, weights: Floats, end: float) -> tuple[Rival, Floats]:

@@ -62,7 +62,9 @@ def own_codes(source: LatentSource, n: int, *, seed: int, stream: str = "editing
     """Return (n, num_ws, w_dim) codes of the generator's own latents; those of another seed or stream are others."""
     seeds = image_seeds(seed, np.arange(n), stream=stream)
     with torch.inference_mode():
-        parts = [map_latents(source, torch.from_numpy(source.latents(seeds[i : i + 1024])).float().to(source.device)) for i in range(0, n, 1024)]
+        parts = [
+            map_latents(source, torch.from_numpy(source.latents(seeds[i : i + 1024])).float().to(source.device)) for i in range(0, n, 1024)
+        ]
     return torch.cat(parts)
 
 

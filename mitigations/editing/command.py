@@ -11,7 +11,9 @@ STRENGTHS = (-2, -1, 1, 2)
 @click.command("editing")
 @click.argument("spec")
 @click.option("--generator", help="Generator of SPEC to edit; default: its only baseline.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/editing-fit"), show_default=True, help="fit.npz and spec.yaml go here.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("runs/editing-fit"), show_default=True, help="fit.npz and spec.yaml go here."
+)
 @click.option("--attribute", "attributes", multiple=True, help="What can be edited; may be repeated.  [default: smile, age, gender]")
 @click.option("--classifier", default="portraits_b", show_default=True, help="What scores images; not the one that judges.")
 @click.option("--codes", type=click.IntRange(min=8), help="Codes drawn and scored.  [default: 4000]")

@@ -72,13 +72,21 @@ def settings_of(given: dict[str, Any]) -> Settings:
             raise SpecError(f"sampler edit: there is no option {name!r}; there are by, attribute, strength, fit, {', '.join(known)}")
         whole, least = isinstance(known[name], int), 0 if name in ("steps", "seed") else 1
         if name not in ("attributes", "classifier"):
-            right = isinstance(value, int if whole else int | float) and not isinstance(value, bool) and (value >= least if whole else value > 0)
+            right = (
+                isinstance(value, int if whole else int | float)
+                and not isinstance(value, bool)
+                and (value >= least if whole else value > 0)
+            )
             if not right:
-                raise SpecError(f"sampler edit: {name} is {value!r}; expected {'a whole number of at least ' + str(least) if whole else 'a number above 0'}")
+                raise SpecError(
+                    f"sampler edit: {name} is {value!r}; expected {'a whole number of at least ' + str(least) if whole else 'a number above 0'}"
+                )
     made = Settings(**{**known, **given, "attributes": tuple(given.get("attributes", known["attributes"]))})
     unknown = [a for a in made.attributes if a not in ATTRIBUTES]
     if unknown or not made.attributes or not isinstance(made.classifier, str):
-        raise SpecError(f"sampler edit: attributes are {list(made.attributes)}, rated by {made.classifier!r}; expected names among {', '.join(ATTRIBUTES)}")
+        raise SpecError(
+            f"sampler edit: attributes are {list(made.attributes)}, rated by {made.classifier!r}; expected names among {', '.join(ATTRIBUTES)}"
+        )
     return made
 
 
@@ -116,7 +124,13 @@ class Fit:
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""
         lines = {by: {a: {"layers": line.layers, "note": line.note} for a, line in of.items()} for by, of in self.lines.items()}
-        about = {"version": VERSION, "source": self.source_digest, "settings": asdict(self.settings), "lines": lines, "seconds": self.seconds}
+        about = {
+            "version": VERSION,
+            "source": self.source_digest,
+            "settings": asdict(self.settings),
+            "lines": lines,
+            "seconds": self.seconds,
+        }
         sink = io.BytesIO()
         np.savez_compressed(sink, about=np.array(json.dumps(about)), **self.arrays())
         write_whole(path, sink.getvalue())
@@ -144,7 +158,9 @@ def load_fit(path: Path) -> Fit:
         bends = {a: bend_of(parts) for a, parts in learned.items()}
         return Fit(about["source"], settings_of(about["settings"]), lines, bends, float(about["seconds"]))
     except (OSError, KeyError, ValueError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile) as problem:
-        raise SourceError(f"{path} holds no edits ({type(problem).__name__}); expected the fit.npz that `genbias mitigate editing` writes") from None
+        raise SourceError(
+            f"{path} holds no edits ({type(problem).__name__}); expected the fit.npz that `genbias mitigate editing` writes"
+        ) from None
 
 
 def make_fit(source: LatentSource, rater: Rater, settings: Settings) -> Fit:
@@ -171,7 +187,11 @@ def make_fit(source: LatentSource, rater: Rater, settings: Settings) -> Fit:
                                  seed=settings.seed)  # fmt: skip
     lines = {"interfacegan": {a: plain[a] for a in settings.attributes}, "conditional": conditional, "ganspace": components}
     lines = {by: {a: _stored(line) for a, line in of.items()} for by, of in lines.items()}
-    learned = learn_bends(scored.codes, scored.scores, lines["conditional"], steps=settings.steps, lr=settings.lr, seed=settings.seed) if settings.steps else {}
+    learned = (
+        learn_bends(scored.codes, scored.scores, lines["conditional"], steps=settings.steps, lr=settings.lr, seed=settings.seed)
+        if settings.steps
+        else {}
+    )
     lines[LEARNED] = {a: Line(lines["conditional"][a].step, note=one.note) for a, one in learned.items()}
     bends = {a: one.bend for a, one in learned.items()}
     return Fit(source.digest, settings, lines, bends, round(time.perf_counter() - began, 1))

@@ -62,7 +62,9 @@ class LatentSpace:
         codes = np.asarray(codes, dtype=np.float64)
         same = len(self.mean) == 1 and (codes == codes[:, :1]).all()
         layers = range(1 if same else codes.shape[1])
-        found = [np.linalg.norm((codes[:, at] - self.mean[at % len(self.mean)]) @ self.whiten[at % len(self.mean)], axis=1) for at in layers]
+        found = [
+            np.linalg.norm((codes[:, at] - self.mean[at % len(self.mean)]) @ self.whiten[at % len(self.mean)], axis=1) for at in layers
+        ]
         return np.max(found, axis=0)
 
     def outside(self, codes: NDArray) -> NDArray[np.float64]:

@@ -108,7 +108,9 @@ def expected_scores(log_probabilities: Tensor) -> Tensor:
     return log_probabilities.exp() @ torch.arange(k, dtype=log_probabilities.dtype) / (k - 1)
 
 
-def learn_bends(codes: np.ndarray, scores: dict[str, np.ndarray], lines: dict[str, Line], *, steps: int, lr: float, seed: int) -> dict[str, Learned]:
+def learn_bends(
+    codes: np.ndarray, scores: dict[str, np.ndarray], lines: dict[str, Line], *, steps: int, lr: float, seed: int
+) -> dict[str, Learned]:
     """Train the bend of every attribute.
 
     Args:
@@ -143,7 +145,10 @@ def _read(w: Tensor, said: dict[str, Tensor], mean: Tensor, spread: Tensor, step
         _step(adam, falling, loss)
     with torch.no_grad():
         found = reader(w[check])
-        errors = {a: float((expected_scores(found[a]) - expected_scores(said[a][check].clamp(min=1e-12).log())).square().mean().sqrt()) for a in said}
+        errors = {
+            a: float((expected_scores(found[a]) - expected_scores(said[a][check].clamp(min=1e-12).log())).square().mean().sqrt())
+            for a in said
+        }
     return reader.requires_grad_(False), errors
 
 

@@ -33,4 +33,7 @@ class Rater:
         """Return {attribute: (n, K) probabilities} of uint8 images; NaN rows where it could not read."""
         ids = np.arange(len(images))
         columns = pd.DataFrame(self.instrument.read(Batch(ids, ids.astype(np.uint64), images, [OK] * len(images))))
-        return {a: columns[[f"{self.instrument.role}:{a}:{c}" for c in ATTRIBUTES[a].classes]].to_numpy(dtype=np.float64) for a in self.attributes}
+        return {
+            a: columns[[f"{self.instrument.role}:{a}:{c}" for c in ATTRIBUTES[a].classes]].to_numpy(dtype=np.float64)
+            for a in self.attributes
+        }

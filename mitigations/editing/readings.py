@@ -41,7 +41,9 @@ def edits_of(spec) -> list[Edit]:  # noqa: ANN001 (a Spec; importing it here wou
         if sampler.get("method") != "edit" or not sampler.get("strength", 1.0):
             continue
         if g.compare_to is None:
-            raise SpecError(f"generators.{name}: an edit is held against the same people unedited; add `compare_to: NAME` of that generator")
+            raise SpecError(
+                f"generators.{name}: an edit is held against the same people unedited; add `compare_to: NAME` of that generator"
+            )
         found.append(Edit(name, sampler["by"], sampler["attribute"], float(sampler.get("strength", 1.0)), g.compare_to))
         if found[-1].attribute not in spec.attributes:
             raise SpecError(f"generators.{name} edits {found[-1].attribute!r}, which this audit does not read; add it to attributes")
@@ -99,13 +101,17 @@ def curves_of(records: Records, attribute: str, side: int, kinds: dict[str, list
     ids = None
     for by, edits in kinds.items():
         if len({e.unedited for e in edits}) > 1:
-            raise SpecError(f"study editing: {by} edits of {attribute} are compared to {len({e.unedited for e in edits})} generators; they need one")
+            raise SpecError(
+                f"study editing: {by} edits of {attribute} are compared to {len({e.unedited for e in edits})} generators; they need one"
+            )
         for name in {e.name for e in edits} | {edits[0].unedited}:
             good = np.isfinite(records.score(name, attribute)) & np.isfinite(records.identity(name)).all(axis=1)
             mine = records.frame(name)["id"].to_numpy()[good]
             ids = mine if ids is None else np.intersect1d(ids, mine)
     if ids is None or len(ids) < 2:
-        raise SpecError(f"study editing: {0 if ids is None else len(ids)} ids were read in every edit of {attribute}; at least 2 are needed")
+        raise SpecError(
+            f"study editing: {0 if ids is None else len(ids)} ids were read in every edit of {attribute}; at least 2 are needed"
+        )
     found = []
     for by, edits in kinds.items():
         base = records_at(records, edits[0].unedited, attribute, ids)

@@ -64,10 +64,14 @@ def sampler(source: ImageSource, *, by: str | None = None, attribute: str | None
     labelled = isinstance(source.module, SelfConditionedStyleGAN2)
     if by == "self_conditioned":
         if not labelled:
-            raise SourceError(f"generator {source.name!r} is a {type(source.module).__name__} and has no labels to change; give a self-conditioned one")
+            raise SourceError(
+                f"generator {source.name!r} is a {type(source.module).__name__} and has no labels to change; give a self-conditioned one"
+            )
         if fit is not None or options:
             raise SpecError("sampler edit: a self-conditioned edit is fitted to nothing; leave fit and its options out")
-        return EditedSource(source, Relabelled(source, attribute, float(strength)), digest([source.digest, "edit", by, attribute, strength]))
+        return EditedSource(
+            source, Relabelled(source, attribute, float(strength)), digest([source.digest, "edit", by, attribute, strength])
+        )
     if labelled:
         raise SourceError(f"generator {source.name!r} is asked by label; edit it with by: self_conditioned, or give a plain stylegan2")
     found = _fit(source, fit, options, (assets,) if assets else ())
@@ -169,7 +173,9 @@ def _fit(source: LatentSource, given: str | None, options: dict[str, Any], asset
         return cached_fit(source, settings_of(options), assets=assets)
     if options:
         settings_of(options)  # an unknown name is said to be unknown first
-        raise SpecError(f"sampler edit: {next(iter(options))} says how a fit is made, and fit: {given} is made already; leave one of them out")
+        raise SpecError(
+            f"sampler edit: {next(iter(options))} says how a fit is made, and fit: {given} is made already; leave one of them out"
+        )
     path = Path(shipped_file(str(given), ".npz"))
     fit = _loaded(path, path.stat().st_mtime_ns)
     if fit.source_digest != source.digest:

@@ -32,8 +32,15 @@ def section(study: Study, result: Result) -> Markup:
     parts = [paragraph(finding(edits)), paragraph(_asked(study), quiet=True), figure(key_figure(edits, "editing-key"))]
     for at, edit in enumerate(edits):
         key = f"editing-{at}"
-        parts += [heading(_titled(edit), anchor=key), paragraph(verdict(edit)), paragraph(_farthest(edit), quiet=True), _curves(study, edit, key),
-                  table(_claim(edit)), _strips(edit), folded("Every strength, in numbers", _points(edit))]
+        parts += [
+            heading(_titled(edit), anchor=key),
+            paragraph(verdict(edit)),
+            paragraph(_farthest(edit), quiet=True),
+            _curves(study, edit, key),
+            table(_claim(edit)),
+            _strips(edit),
+            folded("Every strength, in numbers", _points(edit)),
+        ]
     return Markup("").join([*parts, *(paragraph(text, quiet=True) for text in _how(study))])
 
 
@@ -49,9 +56,15 @@ def finding(edits: list[Row]) -> str:
     words = {"held": "held for", "broken": "not held for", "undecided": "undecided for", "not_tested": "not tested for"}
     told = []
     for outcome, begun in words.items():
-        names = [f"{num.plain(e.get('title')).lower()} ({num.plain(e.get('towards'))})" for e in edits if (e.get("claim") or {}).get("outcome") == outcome]
+        names = [
+            f"{num.plain(e.get('title')).lower()} ({num.plain(e.get('towards'))})"
+            for e in edits
+            if (e.get("claim") or {}).get("outcome") == outcome
+        ]
         told += [f"{begun} {num.listing(names)}"] if names else []
-    return f"That self-conditioned labels keep the person at least as well as the best move of the code is {'; '.join(told) or 'not tested'}."
+    return (
+        f"That self-conditioned labels keep the person at least as well as the best move of the code is {'; '.join(told) or 'not tested'}."
+    )
 
 
 def verdict(edit: Row) -> str:
@@ -77,7 +90,9 @@ def _farthest(edit: Row) -> str:
     for c in edit.get("curves") or []:
         most = max((p["change"] for p in c["points"] if measured(p["change"])), key=lambda v: v["value"], default=None)
         if most is not None:
-            ends.append(f"{num.plain(c.get('title'))} {_plus(most['value'])} ({num.signed(most['low'], 2)} to {num.signed(most['high'], 2)})")
+            ends.append(
+                f"{num.plain(c.get('title'))} {_plus(most['value'])} ({num.signed(most['low'], 2)} to {num.signed(most['high'], 2)})"
+            )
     return f"Largest change of the judge's mean score: {num.listing(ends)}." if ends else ""
 
 
@@ -97,7 +112,9 @@ def _strips(edit: Row) -> Markup:
         ids = num.listing([num.plain(i) for i in c.get("ids") or []])
         alt = f"{num.plain(c.get('title'))}: images {ids}, a row each, at strengths {strengths}"
         image = '<img src="{src}" alt="{alt}" style="display:block;width:{w}px;max-width:100%;height:auto">'
-        blocks.append(Markup("<h4>{}</h4>").format(num.plain(c.get("title"))) + Markup(image).format(src=picture, alt=alt, w=80 * len(c["points"])))
+        blocks.append(
+            Markup("<h4>{}</h4>").format(num.plain(c.get("title"))) + Markup(image).format(src=picture, alt=alt, w=80 * len(c["points"]))
+        )
     if not blocks:
         return paragraph("This run kept no thumbnails to look at.", quiet=True)
     said = "The first ids of the run, nobody selected; strength grows from left to right, the leftmost image is unedited."
@@ -136,7 +153,12 @@ def _points(edit: Row) -> Table:
             ])  # fmt: skip
     columns = ["Edit and strength", "Change of mean score", f"Labelled {num.plain(edit.get('towards'))}", "Similarity",
                *(f"{num.plain(a).replace('_', ' ')} flipped" for a in others), "FID", "Codes outside"]  # fmt: skip
-    return Table(f"{_titled(edit)}: every strength", columns, rows, note="Flips have intervals simultaneous over attributes and strengths of an edit.")
+    return Table(
+        f"{_titled(edit)}: every strength",
+        columns,
+        rows,
+        note="Flips have intervals simultaneous over attributes and strengths of an edit.",
+    )
 
 
 def _number(row: Row | None, digits: int, *, share: bool = False) -> Cell:

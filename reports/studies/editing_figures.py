@@ -44,13 +44,18 @@ def key_figure(edits: Sequence[Row], key: str) -> Markup:
 
 def reached_figure(edit: Row, key: str) -> Markup:
     """Draw how far the judge's mean score moves with strength."""
+
     def line(axes: Axes, curve: Row, style: tuple) -> str:
         points = [p for p in curve["points"] if measured(p["change"])]
         _band(axes, [abs(p["strength"]) for p in points], [p["change"] for p in points], style, points)
         return f"{points[-1]['change']['value']:+.2f} at {points[-1]['strength']:g}" if points else "not measured"
 
     with _panel(key) as d:
-        axes = _axes(d, f"Change of the judge's mean score towards {num.plain(edit.get('towards'))}", "strength (1 = the end of what the edit was made on)")
+        axes = _axes(
+            d,
+            f"Change of the judge's mean score towards {num.plain(edit.get('towards'))}",
+            "strength (1 = the end of what the edit was made on)",
+        )
         axes.axvline(1, color=MUTED, linewidth=0.8, linestyle=":")
         said = _lines(axes, edit, line)
         return d.svg(title=f"{num.plain(edit.get('title'))}: attribute reached against strength", description=said)
@@ -58,6 +63,7 @@ def reached_figure(edit: Row, key: str) -> Markup:
 
 def identity_figure(edit: Row, key: str) -> Markup:
     """Draw how like the unedited person an image stays, at equal change."""
+
     def line(axes: Axes, curve: Row, style: tuple) -> str:
         equal = curve.get("equal") or {}
         x, y = equal.get("change") or [], equal.get("identity") or []
@@ -81,7 +87,9 @@ def identity_figure(edit: Row, key: str) -> Markup:
 
 def drift_figure(edit: Row, key: str) -> Markup:
     """Draw the share of other attributes' labels that flipped, against the change reached."""
-    return _against_change(edit, key, "drift_mean", "Labels of other attributes that flipped", lambda v: f"{v * 100:.0f}%", "drift of other attributes")
+    return _against_change(
+        edit, key, "drift_mean", "Labels of other attributes that flipped", lambda v: f"{v * 100:.0f}%", "drift of other attributes"
+    )
 
 
 def fid_figure(edit: Row, key: str, reference: str) -> Markup | None:
@@ -98,7 +106,11 @@ def _against_change(edit: Row, key: str, what: str, title: str, say: Callable[[f
         points = [{**p, what: p.get(what) or start} for p in curve["points"]]
         points = [p for p in points if measured(p[what]) and measured(p["change"])]
         _band(axes, [p["change"]["value"] for p in points], [p[what] for p in points], style, points, bars=True)
-        return f"{num.rounded(round(points[-1][what]['value'], 3))} at a change of {points[-1]['change']['value']:+.2f}" if points else "not measured"
+        return (
+            f"{num.rounded(round(points[-1][what]['value'], 3))} at a change of {points[-1]['change']['value']:+.2f}"
+            if points
+            else "not measured"
+        )
 
     with _panel(key) as d:
         axes = _axes(d, title, "change of the judge's mean score", say)
@@ -114,7 +126,9 @@ def _panel(key: str) -> Any:
 def _axes(d: Drawing, title: str, below: str, say: Callable[[float], str] = num.tick) -> Axes:
     axes = d.axes(left=_LEFT, top=_TOP, width=WIDTH - _LEFT - EDGE, height=_TALL)
     axes.grid(axis="y")
-    axes.set_title(d.label(title, limit=64), loc="left", fontsize=11.5, fontweight="bold", color=BASELINE, x=-_LEFT / (WIDTH - _LEFT - EDGE), pad=10)
+    axes.set_title(
+        d.label(title, limit=64), loc="left", fontsize=11.5, fontweight="bold", color=BASELINE, x=-_LEFT / (WIDTH - _LEFT - EDGE), pad=10
+    )
     axes.set_xlabel(d.label(below, limit=64))
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
@@ -141,7 +155,9 @@ def _band(axes: Axes, x: list[float], rows: list[Row], style: tuple, points: lis
         axes.fill_between(x, low, high, color=colour, alpha=0.14, linewidth=0)
     for at, value, point in zip(x, y, points, strict=True):
         far = (point.get("outside") or {}).get("flagged")
-        axes.plot([at], [value], "o", color=colour, markerfacecolor=PAGE if far else colour, markersize=5 if far else 3.2, markeredgewidth=1.2)
+        axes.plot(
+            [at], [value], "o", color=colour, markerfacecolor=PAGE if far else colour, markersize=5 if far else 3.2, markeredgewidth=1.2
+        )
 
 
 def _style(by: str) -> tuple:

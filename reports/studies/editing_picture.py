@@ -67,7 +67,9 @@ def _said(edits: list[Mapping[str, Any]]) -> str:
     for e in edits:
         ends = [f"{c['title']} {c['equal']['identity'][-1]:.2f} at {c['equal']['change'][-1]:.2f}" for c in e["curves"]]
         parts.append(f"{e['title']} towards {e['towards']}: {', '.join(ends)}")
-    return "Similarity to the unedited person against the change of the attribute, at the end of each curve. " + ". ".join(parts).replace('"', "")
+    return "Similarity to the unedited person against the change of the attribute, at the end of each curve. " + ". ".join(parts).replace(
+        '"', ""
+    )
 
 
 def main(run: str) -> None:

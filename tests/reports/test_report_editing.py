@@ -62,7 +62,9 @@ def test_the_section_says_the_verdict_with_its_numbers(study, small):
     assert "portraits_a" in page and "portraits_b" in page
 
 
-@pytest.mark.parametrize(("outcome", "begins", "says"), [("held", "Held.", "at least as well as every move"), ("undecided", "Undecided.", "cannot tell")])
+@pytest.mark.parametrize(
+    ("outcome", "begins", "says"), [("held", "Held.", "at least as well as every move"), ("undecided", "Undecided.", "cannot tell")]
+)
 def test_each_outcome_has_its_words(study, outcome, begins, says):
     study["edits"][0]["claim"]["outcome"] = outcome
     told = editing.verdict(study["edits"][0])
@@ -70,7 +72,11 @@ def test_each_outcome_has_its_words(study, outcome, begins, says):
 
 
 def test_what_could_not_be_tested_says_why(study, small):
-    study["edits"][0]["claim"] |= {"outcome": "not_tested", "best": None, "why": "self-conditioned edits surely change the judge's mean score by no more than 0.020"}
+    study["edits"][0]["claim"] |= {
+        "outcome": "not_tested",
+        "best": None,
+        "why": "self-conditioned edits surely change the judge's mean score by no more than 0.020",
+    }
     for rival in study["edits"][0]["claim"]["rivals"]:
         rival |= {"difference": None, "reason": "no common range"}
     page = _page(study, small)

@@ -139,8 +139,13 @@ def carried_out(tmp_path_factory):
         """``edits``: {name: (by, attribute, strength, unedited)}; other sources are unedited."""
         generators = {name: {"source": "callable", "call": "toy:toy"} for name in sources}
         for name, (by, attribute, strength, unedited) in edits.items():
-            generators[name] |= {"compare_to": unedited, "sampler": {"method": "edit", "by": by, "attribute": attribute, "strength": strength}}
-        spec = Spec.model_validate({"name": "toy", "samples": samples, "gallery": gallery, "attributes": list(AXES), "generators": generators})
+            generators[name] |= {
+                "compare_to": unedited,
+                "sampler": {"method": "edit", "by": by, "attribute": attribute, "strength": strength},
+            }
+        spec = Spec.model_validate(
+            {"name": "toy", "samples": samples, "gallery": gallery, "attributes": list(AXES), "generators": generators}
+        )
         run = Run(tmp_path_factory.mktemp("run") / "run", {"toy": sorted(sources), "seed": seed})
         for name, source in sources.items():
             collect(source, [ToyJudge(), ToyIdentity()], run, plan=Pass(name, samples, seed, thumbnails=gallery))

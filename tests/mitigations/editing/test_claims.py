@@ -20,7 +20,9 @@ def _claim(*curves, seed=0, level=0.95, resamples=300):
 def test_the_outer_half_is_compared_in_closed_form():
     """Identity is 1 - (loss / change) c: over the outer half of [0, D] its mean is 1 - .75 (loss / change) D."""
     rng = np.random.default_rng(0)
-    found = _claim(_curve(rng, "self_conditioned", 0.2, 0.05, 0), _curve(rng, "ganspace", 0.2, 0.15, 0), _curve(rng, "learned", 0.1, 0.02, 0))
+    found = _claim(
+        _curve(rng, "self_conditioned", 0.2, 0.05, 0), _curve(rng, "ganspace", 0.2, 0.15, 0), _curve(rng, "learned", 0.1, 0.02, 0)
+    )
     ganspace, learned = found["rivals"]
     assert (ganspace["low_change"], ganspace["high_change"]) == pytest.approx((0.2, 0.4))
     assert ganspace["difference"] == pytest.approx((0.15 - 0.05) / 0.2 * 0.75 * 0.4)
@@ -65,6 +67,11 @@ def test_equal_edits_are_rarely_told_apart():
     decided = 0
     for seed in range(60):
         rng = np.random.default_rng(100 + seed)
-        found = _claim(_curve(rng, "self_conditioned", 0.2, 0.1, 0.4), _curve(rng, "ganspace", 0.2, 0.1, 0.4), _curve(rng, "learned", 0.2, 0.1, 0.4), seed=seed)
+        found = _claim(
+            _curve(rng, "self_conditioned", 0.2, 0.1, 0.4),
+            _curve(rng, "ganspace", 0.2, 0.1, 0.4),
+            _curve(rng, "learned", 0.2, 0.1, 0.4),
+            seed=seed,
+        )
         decided += found["outcome"] != "undecided"
     assert decided <= 8

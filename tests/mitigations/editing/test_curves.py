@@ -37,7 +37,9 @@ def test_curves_are_read_row_by_row():
     change = np.concatenate([np.zeros((6, 1)), rng.normal(0.3, 0.3, (6, 3)).cumsum(axis=1)], axis=1)
     quality = rng.random((6, 4))
     wanted = np.array([0.1, 0.2, 0.5])
-    assert at_change(change, quality, wanted) == pytest.approx(np.stack([at_change(c, q, wanted) for c, q in zip(change, quality, strict=True)]), nan_ok=True)
+    assert at_change(change, quality, wanted) == pytest.approx(
+        np.stack([at_change(c, q, wanted) for c, q in zip(change, quality, strict=True)]), nan_ok=True
+    )
 
 
 def _curve(rng, n):

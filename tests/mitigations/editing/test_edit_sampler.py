@@ -51,7 +51,10 @@ def test_an_edit_moves_the_code_of_the_same_latent(toy, fitted):
 
 
 def test_images_do_not_depend_on_the_batch(toy, fitted, labelled):
-    for edited in (sampler(toy, by="ganspace", attribute="age", strength=1, fit=fitted), sampler(labelled, by="self_conditioned", attribute="smile", strength=2)):
+    for edited in (
+        sampler(toy, by="ganspace", attribute="age", strength=1, fit=fitted),
+        sampler(labelled, by="self_conditioned", attribute="smile", strength=2),
+    ):
         whole = edited.draw(IDS, SEEDS)
         part = edited.draw(IDS[5:9], SEEDS[5:9])
         assert (torch.stack(whole.images)[5:9].int() - torch.stack(part.images).int()).abs().max() <= 1
@@ -59,7 +62,9 @@ def test_images_do_not_depend_on_the_batch(toy, fitted, labelled):
 
 
 def test_the_record_says_what_left_the_latent_space(toy, fitted):
-    near, far = (sampler(toy, by="conditional", attribute="smile", strength=s, fit=fitted).draw(IDS, SEEDS).columns[OUTSIDE] for s in (0.1, 20))
+    near, far = (
+        sampler(toy, by="conditional", attribute="smile", strength=s, fit=fitted).draw(IDS, SEEDS).columns[OUTSIDE] for s in (0.1, 20)
+    )
     assert (near < 1).all() and (far > 1).all()
 
 

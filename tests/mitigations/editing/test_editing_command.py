@@ -35,7 +35,9 @@ def test_the_command_leaves_a_fit_and_a_spec_that_compares_its_edits(given, tmp_
     assert said.exit_code == 0 and f"genbias run {tmp_path / 'out' / 'spec.yaml'}" in said.output
     assert set(load_fit(tmp_path / "out" / "fit.npz").lines) == {"interfacegan", "conditional", "ganspace", "learned"}
     spec = load_spec(str(tmp_path / "out" / "spec.yaml"))
-    assert len(spec.generators) == 1 + 4 * 4 and spec.study == {"kind": "editing"} and spec.generators["learned_smile_-2"].compare_to == "tiny"
+    assert (
+        len(spec.generators) == 1 + 4 * 4 and spec.study == {"kind": "editing"} and spec.generators["learned_smile_-2"].compare_to == "tiny"
+    )
     raw = yaml.safe_load((tmp_path / "out" / "spec.yaml").read_text())
     raw["generators"]["edited"]["sweep"] |= {"by": ["learned"], "strength": [1]}
     (tmp_path / "out" / "spec.yaml").write_text(yaml.safe_dump(raw))

@@ -112,7 +112,9 @@ def test_the_claim_holds_against_the_edit_that_changes_people_and_does_nothing_s
 def test_the_band_at_equal_change_agrees_with_the_points(found):
     equal, points = found["by"]["ganspace"]["equal"], found["by"]["ganspace"]["points"]
     for point in points[:3]:  # the last strength's change is only just not surely reached
-        assert np.interp(point["change"]["value"], equal["change"], equal["identity"]) == pytest.approx(point["identity"]["value"], abs=0.02)
+        assert np.interp(point["change"]["value"], equal["change"], equal["identity"]) == pytest.approx(
+            point["identity"]["value"], abs=0.02
+        )
 
 
 def test_both_directions_are_rows_of_their_own_and_share_the_level(toy, planted, carried_out):
@@ -161,7 +163,10 @@ def test_ids_that_one_edit_could_not_be_read_at_are_left_out_of_all(toy, planted
     monkeypatch.setattr(sources["b"], "draw", holed)
     (one,) = carried_out(sources, edits, samples=100)["edits"]
     assert one["n"] == 90
-    assert all(np.isfinite([p["change"]["value"], p["identity"]["value"], p["drift"]["gender"]["value"]]).all() for p in one["curves"][0]["points"][1:])
+    assert all(
+        np.isfinite([p["change"]["value"], p["identity"]["value"], p["drift"]["gender"]["value"]]).all()
+        for p in one["curves"][0]["points"][1:]
+    )
 
 
 class _Spec:

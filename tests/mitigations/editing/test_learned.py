@@ -35,7 +35,9 @@ def test_training_reaches_the_attribute_and_drops_what_was_entangled(scored):
 def test_training_depends_on_its_seed_alone_and_leaves_the_global_one(scored):
     torch.manual_seed(5)
     state = torch.get_rng_state()
-    first, again, other = (learn_bends(scored.codes, scored.scores, {"smile": LINE}, steps=5, lr=0.01, seed=s)["smile"].bend.arrays() for s in (1, 1, 2))
+    first, again, other = (
+        learn_bends(scored.codes, scored.scores, {"smile": LINE}, steps=5, lr=0.01, seed=s)["smile"].bend.arrays() for s in (1, 1, 2)
+    )
     assert (torch.get_rng_state() == state).all()
     assert all((first[k] == again[k]).all() for k in first) and any((first[k] != other[k]).any() for k in first)
 
