@@ -9,6 +9,7 @@ import numpy as np
 from audit.attributes import ATTRIBUTES, parts
 from audit.calibrations import Calibration
 from audit.digests import digest
+from audit.engines import Choice, Engine, opened
 from audit.errors import RunError, SpecError
 from audit.labels import cells
 from audit.result import Result
@@ -20,16 +21,21 @@ if TYPE_CHECKING:
 
 
 def run(spec: str | Path | Spec, *, out: str | Path, samples: int | None = None, seed: int | None = None, device: str = "auto",
-        command: str | None = None, **changes: Any) -> Result:  # fmt: skip
+        command: str | None = None, workers: int | None = None, engine: str = "local", address: str | None = None,
+        **changes: Any) -> Result:  # fmt: skip
     """Run an audit and return its result; the same call again continues an interrupted one.
 
     Args:
         spec: a shipped spec's name, a path, or a :class:`audit.spec.Spec`.
-        out: the run directory; a directory made for another spec is refused.
+        out: the run directory, or an fsspec location such as ``s3://bucket/run``; one made for another spec is refused.
         samples: images a generator; None = as the spec says.
         seed: seed of the run; None = as the spec says.
         device: "auto", "cpu", "cuda" or "cuda:1".
         command: what the report prints under "how to reproduce"; None = the matching ``genbias run``.
+        workers: processes that draw and read, one a GPU where there are several; the result does not depend on it. None = this process, and
+            on Ray as many as there is room for. A script that asks for several calls this under ``if __name__ == "__main__":``.
+        engine: "local", or "ray" (``pip install genbias[ray]``).
+        address: of a running Ray cluster, "HOST:PORT" or "auto"; None = Ray on this machine.
         changes: further keys of the spec, dots as double underscores, e.g. ``gallery=0``.
 
     Raises:
@@ -43,12 +49,13 @@ def run(spec: str | Path | Spec, *, out: str | Path, samples: int | None = None,
     else:
         loaded = load_spec(str(spec), settings)
         said = f"genbias run {spec}" + "".join(f" --set {k}={v}" for k, v in settings.items())
-    return _carry_out(loaded, Path(out), choose_device(device), command or said)
+    return _carry_out(loaded, out, choose_device(device), command or said, Choice(engine, workers, address))
 
 
 def audit_images(images: str | Path, *, out: str | Path, reference: str | Path | None = None, attributes: list[str] | None = None,
                  classifiers: list[str] | None = None, encoder: str | None = None, faces: str = "find", samples: int | None = None,
-                 assets: str | Path | None = None, device: str = "auto", command: str | None = None) -> Result:  # fmt: skip
+                 assets: str | Path | None = None, device: str = "auto", command: str | None = None,
+                 workers: int | None = None) -> Result:  # fmt: skip
     """Audit a folder, zip, tar or Parquet of images; no spec needed.
 
     Args:
@@ -63,6 +70,7 @@ def audit_images(images: str | Path, *, out: str | Path, reference: str | Path |
         assets: folder where files named by manifests are looked for.
         device: as for :func:`run`.
         command: what the report prints under "how to reproduce".
+        workers: as for :func:`run`.
     """
     if faces not in ("find", "aligned"):
         raise SpecError(f"faces is {faces!r}; expected 'find' (look for them) or 'aligned' (each image is one face)")
@@ -81,7 +89,7 @@ def audit_images(images: str | Path, *, out: str | Path, reference: str | Path |
         "generators": {"images": {"source": "folder", "path": str(images), "title": Path(images).name}},
         "assets": str(assets) if assets is not None else None,
     })  # fmt: skip
-    return _carry_out(spec, Path(out), choose_device(device), command or f"genbias audit {images}")
+    return _carry_out(spec, out, choose_device(device), command or f"genbias audit {images}", Choice(workers=workers))
 
 
 def check_openable(spec: Spec) -> dict[str, Any]:
@@ -149,13 +157,13 @@ def readable(classifiers: list[str], assets: str | Path | None) -> list[str]:
     return [a for a in ATTRIBUTES if a in read or a == "skin_tone"]
 
 
-def _carry_out(spec: Spec, out: Path, device: str, command: str) -> Result:
+def _carry_out(spec: Spec, out: str | Path, device: str, command: str, choice: Choice) -> Result:
     import torch
 
     from audit import gallery
     from audit.comparisons import compare_pairs
     from audit.engines.allocator import keep_freed_blocks
-    from audit.engines.local import collect_all
+    from audit.engines.local import collect_all, shard_job
     from audit.group_quality import GroupQuality
     from audit.instruments import open_instruments
     from audit.measure import measure
@@ -178,19 +186,21 @@ def _carry_out(spec: Spec, out: Path, device: str, command: str) -> Result:
     _check_terms(spec)
     assets = (spec.assets,) if spec.assets else ()
     calibrations = {role: calibration_of(spec, role) for role in ("classifier", "second_rater")}
-    instruments = open_instruments(spec.instruments, device=device, assets=assets)
-    sources = {name: open_source(name, g, device=device, assets=assets) for name, g in spec.generators.items()}
-    references = [open_source(f"reference {at}", r, device=device, assets=assets) for at, r in enumerate(spec.references)]
+    here = device if choice.alone or spec.study is not None else "cpu"  # workers have the GPUs; this process only looks at digests
+    instruments = open_instruments(spec.instruments, device=here, assets=assets)
+    sources = {name: open_source(name, g, device=here, assets=assets) for name, g in spec.generators.items()}
+    references = [open_source(f"reference {at}", r, device=here, assets=assets) for at, r in enumerate(spec.references)]
     identity = _identity(spec, sources, references, instruments)
     store = Run(out, identity)
     calibration = calibrations["classifier"]
     try:
         with store.locked():
             asked = spec
-            walk = _walk(spec, store, sources, instruments, calibration) if spec.until else None
-            if walk is not None:
-                spec = spec.model_copy(update={"samples": walk.images})
-            collect_all(spec, store, sources, references, instruments)
+            with opened(choice, shard_job(spec, store, sources, references, instruments), device=device) as engine:
+                walk = _walk(spec, store, sources, instruments, calibration, engine) if spec.until else None
+                if walk is not None:
+                    spec = spec.model_copy(update={"samples": walk.images})
+                collect_all(spec, store, sources, references, instruments, engine=engine)
             collected = time.perf_counter()
             rng = np.random.default_rng(spec.seed)
             quality = Quality(store, spec, rng=rng)
@@ -219,15 +229,17 @@ def _carry_out(spec: Spec, out: Path, device: str, command: str) -> Result:
             frames = {name: store.frame(name) for name in sources}
             singles = tuple(a for a in spec.attributes if "*" not in a)
             result = Result(
-                name=spec.name, path=store.path, measures=measures, provenance=facts, spec=asked.model_dump(mode="json"),
+                name=spec.name, path=store.path, location=store.location, measures=measures, provenance=facts, spec=asked.model_dump(mode="json"),
                 attributes=_attributes(spec), comparisons=comparisons, verdicts=verdicts,
                 calibration=tables, looks=[] if walk is None else walk.looks, study=study,
                 generators=[_generator(name, spec, sources[name], frames[name]) for name in sources],
                 gallery={name: gallery.entries(store, name, frames[name], spec.gallery, singles) for name in sources},
                 timings={"seconds": stages, "images_per_second": round(sum(map(len, frames.values())) / max(total, 1e-9), 1),
-                         "peak_memory_bytes": peak_memory_bytes()},
+                         "peak_memory_bytes": peak_memory_bytes(), "workers": engine.workers,
+                         "notes": [note for name in sources for note in store.notes(name)]},
             )  # fmt: skip
             result.save()
+            result.publish()
     except KeyboardInterrupt:
         raise RunError(f"interrupted; what was collected is kept in {out}, and the same command continues") from None
     return result
@@ -241,7 +253,7 @@ def _identity(spec: Spec, sources: dict, references: list, instruments: list) ->
             "instruments": [[i.role, i.digest] for i in instruments]}  # fmt: skip
 
 
-def _walk(spec: Spec, store: "Run", sources: dict, instruments: list, calibration: Calibration | None) -> "Walk":
+def _walk(spec: Spec, store: "Run", sources: dict, instruments: list, calibration: Calibration | None, engine: Engine) -> "Walk":
     """Draw until every limit is decided, or the budget is spent."""
     from audit.engines.local import collect_all
     from audit.measure import measure_shares
@@ -250,7 +262,7 @@ def _walk(spec: Spec, store: "Run", sources: dict, instruments: list, calibratio
 
     def draw(images: int) -> None:
         for name, source in sources.items():
-            collect_all(drawing_spec(spec, store, name, images), store, {name: source}, [], instruments)
+            collect_all(drawing_spec(spec, store, name, images), store, {name: source}, [], instruments, engine=engine)
 
     def paths(images: int) -> dict:
         return {(name, what): path for name in sources for what, path in paths_of(store.frame(name), spec, images).items()}

@@ -73,7 +73,9 @@ main.add_command(selfcheck)
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 _out = click.option("--out", type=click.Path(path_type=Path), help="Run directory; default runs/NAME.")
+_location = click.option("--out", metavar="DIR|URL", help="Run directory, or an fsspec location such as s3://bucket/run; default runs/NAME.")
 _device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:0.")
+_workers = click.option("--workers", type=int, metavar="N", help="Processes that draw and read, one a GPU where there are several.")
 
 
 def _changes(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -88,13 +90,17 @@ def _changes(pairs: tuple[str, ...]) -> dict[str, Any]:
 
 @main.command()
 @click.argument("spec")
-@_out
+@_location
 @click.option("--samples", type=int, help="Images a generator; overrides the spec.")
 @click.option("--seed", type=int, help="Seed of the run; overrides the spec.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Change a key of the spec; repeatable.")
 @_device
+@_workers
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where the workers are.")
+@click.option("--address", metavar="HOST:PORT", help="Of a running Ray cluster, or auto; default: Ray on this machine.  [--engine ray]")
 @_json
-def run(spec: str, out: Path | None, samples: int | None, seed: int | None, pairs: tuple[str, ...], device: str, as_json: bool) -> None:
+def run(spec: str, out: str | None, samples: int | None, seed: int | None, pairs: tuple[str, ...], device: str, workers: int | None,
+        engine: str, address: str | None, as_json: bool) -> None:  # fmt: skip
     """Run the audit SPEC, a YAML file or the name of a shipped spec, and render its report.
 
     The same command again continues an interrupted run.
@@ -103,9 +109,9 @@ def run(spec: str, out: Path | None, samples: int | None, seed: int | None, pair
     from audit.spec import load_spec
 
     changes = _changes(pairs) | {k: v for k, v in (("samples", samples), ("seed", seed)) if v is not None}
-    out = out or Path("runs") / load_spec(spec, changes).name
+    out = out or str(Path("runs") / load_spec(spec, changes).name)
     words = [f"genbias run {spec} --out {out}", *(f"--set {k}={v}" for k, v in changes.items())]
-    result = run_audit(spec, out=out, device=device, command=" ".join(words), **{k.replace(".", "__"): v for k, v in changes.items()})
+    result = run_audit(spec, out=out, device=device, command=" ".join(words), workers=workers, engine=engine, address=address, **{k.replace(".", "__"): v for k, v in changes.items()})
     _finish(result, as_json)
 
 
@@ -129,9 +135,10 @@ def run(spec: str, out: Path | None, samples: int | None, seed: int | None, pair
 @click.option("--assets", type=click.Path(path_type=Path), help="Folder where files named by manifests are looked for.")
 @_out
 @_device
+@_workers
 @_json
 def audit_folder(images: str | None, before: str | None, after: str | None, mapping: str | None, identity: str | None, reference: str | None, attributes: str | None, classifiers: tuple[str, ...], encoder: str | None,
-                 faces: str, samples: int | None, assets: Path | None, out: Path | None, device: str, as_json: bool,
+                 faces: str, samples: int | None, assets: Path | None, out: Path | None, device: str, workers: int | None, as_json: bool,
                  calibration: Path | None, target: str | None, limits: Path | None, compare_to: tuple[str, ...]) -> None:  # fmt: skip
     """Audit IMAGES: a folder, zip, tar or Parquet; or a table of labels made elsewhere, CSV or Parquet. No spec needed.
 
@@ -167,7 +174,7 @@ def audit_folder(images: str | None, before: str | None, after: str | None, mapp
     out = out or Path("runs") / f"audit-{Path(images).name or 'images'}"
     result = audit_images(images, out=out, reference=reference, classifiers=list(classifiers) or None, encoder=encoder, faces=faces,
                           attributes=[a.strip() for a in attributes.split(",")] if attributes else None, samples=samples,
-                          assets=assets, device=device, command=" ".join(["genbias", *sys.argv[1:]]))  # fmt: skip
+                          assets=assets, device=device, workers=workers, command=" ".join(["genbias", *sys.argv[1:]]))  # fmt: skip
     _finish(result, as_json)
 
 
@@ -268,6 +275,7 @@ def _finish(result: Any, as_json: bool) -> None:
     from audit.verdicts import exit_code
 
     written = _render(result.path)
+    result.publish(written)
     if as_json:
         click.echo(json.dumps(result.to_dict(), indent=1, default=str))
     else:

@@ -1,7 +1,8 @@
 """The few thumbnails a report shows: the first ids, and the first ids of each group. Nobody selects them."""
 
 import io
-from typing import TYPE_CHECKING
+from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,7 @@ from PIL import Image
 from audit.attributes import ATTRIBUTES
 from audit.labels import confidence, labels, role_of
 from audit.pixels import resize
-from audit.records import Run, write_whole
-
-if TYPE_CHECKING:
-    from audit.collect import Pass
+from audit.records import Run
 
 SIDE = 96
 """Longest side of a thumbnail in pixels; smaller images are kept as they are."""
@@ -45,18 +43,69 @@ def picks(frame: pd.DataFrame, thumbnails: int, attributes: tuple[str, ...]) -> 
     return chosen
 
 
-def keep(run: Run, plan: "Pass", frame: pd.DataFrame, thumbnails: dict[int, torch.Tensor]) -> None:
-    """Write the thumbnails of this shard's rows that the report will show."""
-    earlier = frame.iloc[:0]
-    if int(frame["id"].iloc[0]) > 0:
-        stored = run.frame(plan.name)
-        earlier = stored[stored["id"] < frame["id"].iloc[0]]
-    together = pd.concat([earlier, frame], ignore_index=True) if len(earlier) else frame
-    for i in picks(together, plan.thumbnails, plan.attributes):
-        if i in thumbnails:
-            buffer = io.BytesIO()
-            Image.fromarray(thumbnails[i].permute(1, 2, 0).numpy()).save(buffer, format="PNG", optimize=True)
-            write_whole(run.path / _name(plan.name, i), buffer.getvalue())
+@dataclass(frozen=True)
+class Picture:
+    """A thumbnail that the report may show.
+
+    Attributes:
+        png: the file.
+        groups: groups it stands for, as in :func:`picks`; None is the overall grid.
+    """
+
+    png: bytes
+    groups: tuple[str | None, ...]
+
+
+class Quota:
+    """What :func:`picks` takes of rows that come part by part, in the order of their ids.
+
+    Args:
+        thumbnails: of the overall grid; a third as many of each group, at least one.
+        attributes: whose groups have thumbnails of their own.
+    """
+
+    def __init__(self, thumbnails: int, attributes: tuple[str, ...]) -> None:
+        self.thumbnails, self.attributes = thumbnails, attributes
+        self._a_group = max(thumbnails // 3, 1)
+        self._taken: Counter[str] = Counter()
+
+    def of_rows(self, frame: pd.DataFrame) -> dict[int, tuple[str | None, ...]]:
+        """Return {id: groups} of the next rows that are still wanted."""
+        ids = frame["id"].to_numpy()
+        chosen: dict[int, list[str | None]] = {int(i): [None] for i in ids if i < self.thumbnails}
+        for attribute in self.attributes:
+            said = labels(frame, attribute)
+            if said is None:
+                continue
+            for k, name in enumerate(ATTRIBUTES[attribute].classes):
+                group = f"{attribute}={name}"
+                for i in ids[said == k][: self._a_group - self._taken[group]]:
+                    chosen.setdefault(int(i), []).append(group)
+                    self._taken[group] += 1
+        return {i: tuple(groups) for i, groups in chosen.items()}
+
+    def of_pictures(self, pictures: dict[int, Picture]) -> dict[int, Picture]:
+        """Return those pictures that are still wanted, of the next rows' candidates: what :meth:`of_rows` chose without knowing the rows before."""
+        kept = {}
+        for i in sorted(pictures):
+            groups = [g for g in pictures[i].groups if g is None or self._taken[g] < self._a_group]
+            self._taken.update(g for g in groups if g is not None)
+            if groups:
+                kept[i] = pictures[i]
+        return kept
+
+
+def picture(image: torch.Tensor, groups: tuple[str | None, ...]) -> Picture:
+    """Return the thumbnail of a (3, h, w) uint8 image as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(thumbnail(image).permute(1, 2, 0).numpy()).save(buffer, format="PNG", optimize=True)
+    return Picture(buffer.getvalue(), groups)
+
+
+def keep(run: Run, name: str, pictures: dict[int, Picture]) -> None:
+    """Write thumbnails into the run."""
+    for i, shown in pictures.items():
+        run.write(_name(name, i), shown.png)
 
 
 def entries(run: Run, name: str, frame: pd.DataFrame, thumbnails: int, attributes: tuple[str, ...]) -> list[dict]:

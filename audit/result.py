@@ -11,6 +11,7 @@ import numpy as np
 from audit.errors import RecordError
 from audit.quantities import Measure
 from audit.records import write_whole
+from audit.storage import Folder, open_storage
 from audit.verdicts import Verdict, judge
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class Result:
     """Everything a report needs, and nothing that needs torch, a model or an image.
 
     Attributes:
-        path: the run directory; None for a result that lives in memory only.
+        path: the run directory, of an fsspec location its working copy; None for a result that lives in memory only.
+        location: where the run lies, as it was given; None = at ``path``.
         name: the spec's name.
         provenance, spec, attributes: as in ``result.json``.
         generators: a row a generator: counts of images and of what could not be read.
@@ -44,6 +46,7 @@ class Result:
     name: str
     measures: list[Measure]
     path: Path | None = None
+    location: str | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -76,7 +79,7 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``result.json``."""
         rows = {"measures": [m.row() for m in self.measures], "verdicts": [v.__dict__ for v in self.verdicts]}
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("path", "measures", "verdicts")}
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("path", "location", "measures", "verdicts")}
         return {"schema": SCHEMA, **plain, **rows}
 
     def save(self) -> Path:
@@ -86,6 +89,18 @@ class Result:
         target = self.path / "result.json"
         write_whole(target, json.dumps(self.to_dict(), indent=1, allow_nan=False, default=str).encode())
         return target
+
+
+    def publish(self, files: Sequence[Path] = ()) -> None:
+        """Copy ``result.json``, or these files of the run directory, to the fsspec location of the run; a run in a folder has them already.
+
+        Raises:
+            RunError: the location cannot be written to.
+        """
+        storage = None if self.path is None or self.location is None else open_storage(self.location)
+        if storage is not None and not isinstance(storage, Folder):
+            for file in files or [storage.root / "result.json"]:
+                storage.write(str(file.relative_to(storage.root)), file.read_bytes())
 
 
 def readings_of(measures: Sequence[Measure], calibration: Mapping[str, Sequence[Sequence[float]]]) -> "Readings":

@@ -70,7 +70,7 @@ def test_a_failed_write_leaves_neither_file_nor_remainder(tmp_path, monkeypatch)
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("audit.records.os.fsync", full)
+    monkeypatch.setattr("audit.storage.os.fsync", full)
     with pytest.raises(RunError, match="No space left on device"):
         write_whole(target, b"new")
     assert target.read_bytes() == b"old"
