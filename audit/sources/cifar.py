@@ -2,7 +2,7 @@
 
 The long tail is that of Cao et al. 2019, "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", arXiv 1906.07413:
 n_i = n_max * mu^i images of class i, with mu such that n_max / n_min is the imbalance; n_max is what the split has of each class (5,000).
-The images are the first so many of each class in the order of the files, which is a random one, so a subset is always the same.
+The images of a class are taken at equal steps through the files, so a subset is always the same and its first images show the same tail.
 """
 
 import hashlib
@@ -74,7 +74,7 @@ class CifarSource:
 
 
 def long_tail(labels: np.ndarray, k: int, imbalance: float) -> np.ndarray:
-    """Return the positions that are kept, ascending: the first n_i = n_max * imbalance^(-i / (k - 1)) of each class i.
+    """Return the positions that are kept, ascending: n_i = n_max * imbalance^(-i / (k - 1)) of class i, at equal steps.
 
     Args:
         labels: (n,) classes 0..k-1.
@@ -86,10 +86,11 @@ def long_tail(labels: np.ndarray, k: int, imbalance: float) -> np.ndarray:
 
     Example:
         >>> long_tail(np.array([0, 1, 0, 1, 0, 1, 0, 1]), 2, 4).tolist()
-        [0, 1, 2, 4, 6]
+        [0, 2, 4, 5, 6]
     """
     most = int(np.bincount(labels, minlength=k).min())
     wanted = [int(most * imbalance ** (-i / (k - 1)) + 1e-9) for i in range(k)]
     if imbalance < 1 or wanted[-1] < 1:
         raise SourceError(f"an imbalance of {imbalance:g} leaves {wanted[-1]} images of the rarest class, of {most:,}; expected 1 to {most:,}")
-    return np.sort(np.concatenate([np.flatnonzero(labels == i)[:n] for i, n in enumerate(wanted)]))
+    places = [np.flatnonzero(labels == i) for i in range(k)]
+    return np.sort(np.concatenate([own[(2 * np.arange(n) + 1) * len(own) // (2 * n)] for own, n in zip(places, wanted, strict=True)]))

@@ -64,6 +64,13 @@ def test_the_profile_falls_off_exponentially_to_the_imbalance():
     assert np.bincount(labels[long_tail(labels, 10, 1)]).tolist() == [5000] * 10
 
 
+def test_the_first_images_of_a_long_tail_show_the_same_tail_as_all_of_them():
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 5000))
+    kept = labels[long_tail(labels, 10, 100)]
+    for first in (1000, 4000):
+        assert np.abs(np.bincount(kept[:first], minlength=10) / first - np.bincount(kept) / len(kept)).max() < 0.03
+
+
 def test_a_long_tail_is_a_subset_that_is_always_the_same(cifar):
     folder = cifar("python2")
     whole, tail = CifarSource("c", folder), CifarSource("c", folder, imbalance=10)
