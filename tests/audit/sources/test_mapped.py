@@ -91,17 +91,17 @@ def test_weights_of_a_cyclegan_are_a_map(tmp_path):
 def folder(path, names, shade=100):
     path.mkdir()
     for at, name in enumerate(names):
-        Image.new("RGB", (20, 20), (shade + at, shade, shade)).save(path / name)
+        Image.new("RGB", (20, 20), (shade + 10 * at, shade, shade)).save(path / name)
     return str(path)
 
 
-def test_folders_are_paired_by_name_whatever_the_ending(tmp_path):
-    before = folder(tmp_path / "b", ["a.png", "c.jpg", "a-1.png"])
-    after = folder(tmp_path / "a", ["c.png", "a-1.jpg", "a.png"], 200)
+def test_folders_are_paired_by_name_whatever_the_ending_and_the_order(tmp_path):
+    before = folder(tmp_path / "b", ["a.jpg", "a.k.png", "c.png"])  # in order of names: a, a.k, c
+    after = folder(tmp_path / "a", ["a.png", "a.k.png", "c.jpg"], 200)  # a.k, a, c
     mapped = source({"folder": after}, {"source": "folder", "path": before})
     drawn = mapped.draw(np.arange(3), np.zeros(3, dtype=np.uint64))
-    assert [f.split(".")[0] for f in drawn.columns["file"]] == ["a-1", "a", "c"]
-    assert [int(image[0, 0, 0]) for image in drawn.images] == pytest.approx([201, 202, 200], abs=1)
+    assert list(drawn.columns["file"]) == ["a.jpg", "a.k.png", "c.png"]
+    assert [int(image[0, 0, 0]) for image in drawn.images] == pytest.approx([200, 210, 220], abs=1)
 
 
 def test_an_unreadable_image_after_keeps_its_reason(tmp_path):
