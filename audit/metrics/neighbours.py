@@ -219,8 +219,7 @@ def _of_subsets(
     subsets, n, m = len(keep_gen), len(gen), len(ref)
     in_reference, in_generated = np.zeros((subsets, n), dtype=bool), np.zeros((subsets, m), dtype=bool)
     reached, balls_around = np.zeros((subsets, m), dtype=bool), np.zeros(subsets)
-    reach_ref, reach_gen = np.maximum(ref_pr, ref_dc).max(axis=0), gen_pr.max(axis=0)
-    for pairs in pairs_within(ref, gen, reach_ref, reach_gen, block=block):
+    for pairs in pairs_within(ref, gen, [ref_pr, ref_dc], [gen_pr], block=block):
         for s in range(subsets):
             r, g = pairs.reference, pairs.generated
             in_reference[s, g[pairs.inner <= ref_pr[s, r]]] = True

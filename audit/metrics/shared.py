@@ -151,9 +151,8 @@ def neighbour_replicates(generated: Set, reference: Set, *, block: int = 512) ->
     subsets, n, m = len(generated.keep), len(generated.features), len(reference.features)
     in_reference, in_generated = np.zeros((subsets, n), dtype=bool), np.zeros((subsets, m), dtype=bool)
     reached, inside = np.zeros((subsets, m), dtype=bool), np.zeros(subsets)
-    reach_ref = np.maximum(reference.radii_pr, reference.radii_dc).max(axis=0)
-    reach_gen = generated.radii_pr.max(axis=0)
-    for pairs in pairs_within(reference.features, generated.features, reach_ref, reach_gen, block=block):
+    around = [reference.radii_pr, reference.radii_dc], [generated.radii_pr]
+    for pairs in pairs_within(reference.features, generated.features, *around, block=block):
         r, g = pairs.reference, pairs.generated
         for s in range(subsets):
             in_reference[s, g[pairs.inner <= reference.radii_pr[s, r]]] = True
