@@ -144,11 +144,11 @@ class _Log:
 
 def _open(where: str, run: Path, wait_s: float, log: _Log) -> "History | None":
     """Open the history and take in the nights that wait for it; None while it is away."""
-    from audit.history.store import History
+    from audit.history import open_history
     from audit.history.waiting import catch_up
 
     try:
-        opened = History(where, create=True, wait_s=wait_s)
+        opened = open_history(where, create=True, wait_s=wait_s)
     except HistoryAway as error:
         log(str(error))
         return None
@@ -169,8 +169,8 @@ def _open(where: str, run: Path, wait_s: float, log: _Log) -> "History | None":
 def _look(opened: "History", found: "Night", draw: "Callable[[int], tuple[Result, Night]]", most: int, log: _Log) -> tuple[int, dict[str, Any]]:
     """Compare the night with those before, drawing it again while it looks odd; return how often that was, and the history's document."""
     from audit.history.location import shown
-    from audit.history.moves import NOTABLE_NIGHTS, notable, watched
-    from audit.history.story import tell
+    from audit.history.moves import NOTABLE_NIGHTS, watched
+    from audit.history.story import find, tell
 
     while True:
         chronicle = opened.chronicle(found.suite, watched_only=True)
@@ -181,10 +181,9 @@ def _look(opened: "History", found: "Night", draw: "Callable[[int], tuple[Result
         log(f"the night {found.night} looks odd (score {seen.oddness().max():.2f}, an alarm is {seen.alarm:.2f}); drawing it again with another seed")
         _, more = draw(last.repeat + 1)
         opened.put(more)
-    recent = opened.chronicle(found.suite, last=NOTABLE_NIGHTS)
-    opened.note(found.suite, last.night, last.repeat, notable(recent))
-    chronicle = opened.chronicle(found.suite, watched_only=True)
-    document = tell(chronicle, where=shown(opened.where), seen=seen, verdicts=opened.verdicts(found.suite, found.night))
+    findings = find(chronicle, recent=opened.chronicle(found.suite, last=NOTABLE_NIGHTS), seen=seen)
+    opened.note(found.suite, last.night, last.repeat, findings)
+    document = tell(chronicle, where=shown(opened.where), findings=findings, verdicts=opened.verdicts(found.suite, found.night))
     return sum(e.night == found.night for e in chronicle.entries) - 1, document
 
 

@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtri
 
-from audit.history.steps import FEWEST, Panel
+if TYPE_CHECKING:
+    from audit.history.steps import Panel
+
+_FIRST = 10
+"""A series' middle and unit are those of so many first numbers."""
 
 _SAME = 1e-9
 """Relative difference below which two numbers are the same number."""
@@ -27,7 +30,7 @@ class Entry:
     genbias: str
     commit: str | None
     facts: Mapping[str, Any]
-    notable: list[dict[str, Any]] | None = None
+    findings: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,10 @@ class Series:
     direction: str
     unit: str
     parity: float | None
+
+    def subject(self) -> dict[str, Any]:
+        """Return what it is of, as plain data."""
+        return {k: v for k, v in vars(self).items() if k != "id"}
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,8 @@ class Chronicle:
 
     def errors(self) -> np.ndarray:
         """Return (entries, series) standard errors, from the widths of the intervals."""
+        from scipy.special import ndtri
+
         return (self.high - self.low) / (2 * ndtri(0.5 + self.level / 2))
 
     def news(self) -> np.ndarray:
@@ -91,12 +100,14 @@ class Chronicle:
                     fresh[at, columns] = False
         return fresh
 
-    def panel(self) -> tuple[Panel, np.ndarray, np.ndarray]:
+    def panel(self) -> tuple["Panel", np.ndarray, np.ndarray]:
         """Return the numbers in standard errors for the scan, and each series' middle and unit to come back from there.
 
         Middle and unit are medians over a series' first nights, so that they stay what they were as nights are added. A series without an
         interval of any width has weight 0 throughout.
         """
+        from audit.history.steps import Panel
+
         errors, fresh = self.errors(), self.news()
         usual, middle, images = (_early(a, fresh) for a in (errors, self.value, self.n))
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -123,7 +134,7 @@ def _early(numbers: np.ndarray, fresh: np.ndarray) -> np.ndarray:
     """Return (series,) the median of each column's first few numbers that count."""
     found = np.full(numbers.shape[1], np.nan)
     for at in range(numbers.shape[1]):
-        column = numbers[fresh[:, at] & np.isfinite(numbers[:, at]), at][:FEWEST]
+        column = numbers[fresh[:, at] & np.isfinite(numbers[:, at]), at][:_FIRST]
         if len(column):
             found[at] = np.median(column)
     return found

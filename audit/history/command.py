@@ -91,19 +91,19 @@ def export(where: str, suite: str | None, out: Path | None) -> None:
 
 
 def _chronicle(where: str, suite: str | None, **known: Any) -> "Chronicle":
-    from audit.history.store import History
+    from audit.history import open_history
 
-    with History(where) as opened:
+    with open_history(where) as opened:
         return opened.chronicle(suite, **known)
 
 
 def _told(where: str, suite: str | None, *, every: bool = False) -> dict[str, Any]:
     """Return the document of a history's suite."""
+    from audit.history import open_history
     from audit.history.location import shown
-    from audit.history.store import History
     from audit.history.story import tell
 
-    with History(where) as opened:
+    with open_history(where) as opened:
         chronicle = opened.chronicle(suite, watched_only=not every)
         if not chronicle.entries:
             raise HistoryError(f"the suite {chronicle.suite!r} has no night yet; make one with `genbias nightly SPEC --history {shown(where)}`")

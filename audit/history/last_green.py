@@ -9,10 +9,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from audit.errors import HistoryError
+from audit.history import open_history
 from audit.history.location import shown
 from audit.history.moves import alarms, watched
 from audit.history.nights import series_key
-from audit.history.store import History
 
 if TYPE_CHECKING:
     from audit.result import Result
@@ -32,7 +32,7 @@ def against_last_green(result: "Result", where: str, *, suite: str | None = None
     Raises:
         HistoryError: there is no such history or suite, or no night in it was green.
     """
-    with History(where) as opened:
+    with open_history(where) as opened:
         name = suite or result.name
         judged = opened.chronicle(name, watched_only=True)
         worse = {m["found"] for m in alarms(judged, watched(judged)) if m["worse"]}

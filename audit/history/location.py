@@ -31,12 +31,10 @@ def open_engine(where: str, *, create: bool, wait_s: float = WAIT_S) -> "Engine"
         wait_s: how long to wait for a lock or a connection.
 
     Raises:
-        HistoryError: SQLAlchemy or the driver is not installed, the URL is wrong, or there is no file and none may be made.
+        HistoryError: the driver is not installed, the URL is wrong, or there is no file and none may be made.
     """
-    try:
-        import sqlalchemy as sa
-    except ImportError:
-        raise HistoryError("a history needs SQLAlchemy, which is not installed; run pip install 'genbias[history]'") from None
+    import sqlalchemy as sa
+
     url = parse(where)
     if url.get_backend_name() == "postgresql":
         try:

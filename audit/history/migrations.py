@@ -43,12 +43,12 @@ def _first(connection: "Connection") -> None:
 
 
 def _second(connection: "Connection") -> None:
-    """Keep verdicts as rows, and what a night found notable."""
+    """Keep verdicts as rows, and what was found on a night."""
     connection.exec_driver_sql(
         """CREATE TABLE verdicts (night_id INTEGER NOT NULL REFERENCES nights(id), place INTEGER NOT NULL, "limit" TEXT NOT NULL,
            generator TEXT NOT NULL, outcome VARCHAR(12) NOT NULL, why TEXT NOT NULL, PRIMARY KEY (night_id, place))"""
     )
-    connection.exec_driver_sql("ALTER TABLE nights ADD COLUMN notable TEXT")
+    connection.exec_driver_sql("ALTER TABLE nights ADD COLUMN findings TEXT")
 
 
 STEPS: tuple[Callable[["Connection"], None], ...] = (_first, _second)

@@ -105,11 +105,6 @@ def is_worse(series: Series, before: float, after: float) -> bool | None:
     return None if series.parity is None or series.baseline else abs(after - series.parity) > abs(before - series.parity)
 
 
-def subject(series: Series) -> dict[str, Any]:
-    """Return what a series is of, as plain data."""
-    return {k: getattr(series, k) for k in ("generator", "metric", "attribute", "group", "baseline", "reader", "corrected", "protocol", "direction", "unit", "parity")}
-
-
 def _with_later_nights(step: Step, values: np.ndarray, weights: np.ndarray, start: int, end: int) -> Step:
     """Return a step with its levels as all nights of both tell them, those after it was found too; what was found, and when, stays."""
     old, new, told = slice(start, step.since), slice(step.since, end), slice(step.since, step.found + 1)
@@ -126,7 +121,7 @@ def _move(chronicle: Chronicle, column: int, step: Step, middle: np.ndarray, uni
     after = before + scale * step.difference
     half = float(stdtrit(step.df, 0.975)) * step.error * scale
     entries: Sequence[Any] = chronicle.entries
-    return {**subject(series), "since": entries[step.since].night, "found": entries[step.found].night, "found_at": step.found,
+    return {**series.subject(), "since": entries[step.since].night, "found": entries[step.found].night, "found_at": step.found,
             "since_at": step.since, "before": before, "after": after, "difference": after - before, "low": after - before - half,
             "high": after - before + half, "score": step.score, "worse": is_worse(series, before, after),
             "or_since": sorted({entries[o].night for o in step.others} - {entries[step.since].night}),

@@ -84,11 +84,11 @@ class History:
                     raise sentence(error, self.where) from None
         raise AssertionError("unreachable")
 
-    def note(self, suite: str, night: str, repeat: int, notable: list[dict[str, Any]]) -> None:
-        """Keep with a night what else seems to have moved."""
+    def note(self, suite: str, night: str, repeat: int, findings: dict[str, Any]) -> None:
+        """Keep with a night what the history says on it, see :func:`audit.history.story.find`."""
         with self._doing(writes=True) as connection:
             found = self._suite(connection, suite)
-            connection.execute(sa.update(t.nights).values(notable=json.dumps(notable))
+            connection.execute(sa.update(t.nights).values(findings=json.dumps(findings))
                                .where(t.nights.c.suite_id == found, t.nights.c.night == night, t.nights.c.repeat == repeat))  # fmt: skip
 
     def suites(self) -> list[str]:
@@ -117,11 +117,10 @@ class History:
                 newest = newest.where(t.nights.c.night == only, t.nights.c.repeat == 0)
             found = [dict(row._mapping) for row in connection.execute(newest if last is None else newest.limit(last))][::-1]
             entries = [_entry(row) for row in found]
-            series = [Series(**{c.key: row._mapping[c] for c in t.series.c if c.key not in ("suite_id", "mark")})
-                      for row in connection.execute(sa.select(t.series).where(t.series.c.suite_id == suite_id).order_by(t.series.c.id))]  # fmt: skip
             watched = set(entries[-1].facts.get("watched") or ()) if entries else set()
-            if watched_only:
-                series = [s for s in series if s.id in watched]
+            asked = sa.select(t.series).where(t.series.c.suite_id == suite_id).order_by(t.series.c.id)
+            series = [Series(**{c.key: row._mapping[c] for c in t.series.c if c.key not in ("suite_id", "mark")})
+                      for row in connection.execute(asked.where(t.series.c.id.in_(watched)) if watched_only else asked)]  # fmt: skip
             values = _values(connection, [row["id"] for row in found], [s.id for s in series], every=not watched_only and last is None and only is None)
         return Chronicle(suite=name, entries=entries, series=series, watched=np.array([s.id in watched for s in series], dtype=bool), **values)
 
@@ -157,6 +156,8 @@ class History:
             if there.content == night.content:
                 return "known"
             self._remove(connection, suite_id, night)
+        later = (t.nights.c.suite_id == suite_id, t.nights.c.night >= night.night, t.nights.c.findings.is_not(None))
+        connection.execute(sa.update(t.nights).values(findings=None).where(*later))  # they were made without this night
         ids = self._series(connection, suite_id, night.rows)
         facts = {**night.facts, "watched": [ids[series_key(r)] for r in night.rows if r["watched"]]}
         night_id = connection.execute(sa.insert(t.nights).returning(t.nights.c.id).values(
@@ -184,12 +185,12 @@ class History:
         """Return the ids of the rows' series, making those that are new."""
         marks = {digest(list(series_key(row))): row for row in rows}
         select = sa.select(t.series.c.mark, t.series.c.id).where(t.series.c.suite_id == suite_id)
-        known = dict(connection.execute(select).tuples().all())
+        known = dict(tuple(row) for row in connection.execute(select))
         fresh = [{"suite_id": suite_id, "mark": mark, **dict(zip(KEY, series_key(row), strict=True)),
                   **{k: row[k] for k in ("direction", "unit", "parity")}} for mark, row in sorted(marks.items()) if mark not in known]  # fmt: skip
         if fresh:
             connection.execute(sa.insert(t.series), fresh)
-            known = dict(connection.execute(select).tuples().all())
+            known = dict(tuple(row) for row in connection.execute(select))
         return {series_key(row): known[mark] for mark, row in marks.items()}
 
     def _use_wal(self) -> None:
@@ -216,8 +217,8 @@ class History:
 
 def _entry(row: dict[str, Any]) -> Entry:
     kept = ("night", "repeat", "spec", "seed", "samples", "exit_code", "genbias")
-    notable = None if row["notable"] is None else json.loads(row["notable"])
-    return Entry(commit=row["commit_id"], facts=json.loads(row["facts"]), notable=notable, **{k: row[k] for k in kept})
+    findings = None if row["findings"] is None else json.loads(row["findings"])
+    return Entry(commit=row["commit_id"], facts=json.loads(row["facts"]), findings=findings, **{k: row[k] for k in kept})
 
 
 def _values(connection: "Connection", nights: list[int], series: list[int], *, every: bool) -> dict[str, np.ndarray]:
@@ -234,7 +235,7 @@ def _values(connection: "Connection", nights: list[int], series: list[int], *, e
             rows = connection.exec_driver_sql(f"SELECT {columns} FROM observations WHERE {where}").cursor.fetchall()  # type: ignore[union-attr]
         else:
             asked = sa.select(*(o[c] for c in ("series_id", "night_id", *names))).where(o.series_id.in_(series), o.night_id.in_(nights))
-            rows = connection.execute(asked).tuples().all()
+            rows = [tuple(row) for row in connection.execute(asked)]
         found = np.array(rows, dtype=float)
         if len(found):
             at_night = np.array([place_of_night[int(i)] for i in found[:, 1]])

@@ -1,40 +1,54 @@
 """A history as one plain document: what pages, tables, JUnit files and the terminal say of it is made from this and nothing else."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from audit.history.causes import changes, renamed
 from audit.history.chronicle import Chronicle
-from audit.history.moves import alarms, exact, subject, watched
-from audit.history.watch import Watch
+
+if TYPE_CHECKING:
+    from audit.history.watch import Watch
 
 SCHEMA = "genbias.history/1"
 
 
-def tell(chronicle: Chronicle, *, where: str, seen: Watch | None = None, verdicts: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def find(chronicle: Chronicle, *, recent: Chronicle | None = None, seen: "Watch | None" = None) -> dict[str, Any]:
+    """Return what a history says: kept with its last night, so that showing it again does not take finding it again.
+
+    Args:
+        chronicle: all nights, with the watched series at least.
+        recent: the last nights with all series, for what else is notable; None leaves that out.
+        seen: what :func:`audit.history.moves.watched` returned; None = worked out here.
+
+    Returns:
+        ``watched``: how many series, and the scores of an alarm and of an odd night; ``moves``: the steps of watched series, the last found first;
+        ``notable``: of the others, None where that was not worked out; ``exact``.
+    """
+    from audit.history.moves import alarms, exact, notable, watched
+
+    seen = watched(chronicle) if seen is None else seen
+    return {"watched": {"series": int(chronicle.watched.sum()), "alarm": seen.alarm, "odd": seen.doubt}, "moves": alarms(chronicle, seen),
+            "notable": None if recent is None else notable(recent), "exact": exact(chronicle)}  # fmt: skip
+
+
+def tell(chronicle: Chronicle, *, where: str, findings: dict[str, Any] | None = None, verdicts: list[dict[str, Any]] | None = None) -> dict[str, Any]:
     """Return the document of a suite's history.
 
     Args:
         chronicle: the nights, with the watched series and any others that shall be drawn.
         where: the history's location, without its password.
-        seen: what :func:`audit.history.moves.watched` returned; None = worked out here.
+        findings: of :func:`find`; None = those kept with the last night, or found here.
         verdicts: of the last night.
 
     Returns:
-        ``schema, suite, history``; ``nights``: a row an entry, ``changes`` before it included; ``missing``: dates without one;
-        ``watched``: how many series, and the scores of an alarm and of an odd night; ``moves``: the steps of watched series, the last first;
-        ``notable``: of the others on the last night, None where that was not worked out; ``exact``; ``renamed``; ``verdicts``; ``series``: what each is
-        of, ``watched``, and ``points``: (entry, value, low, high), missing ones left out.
+        ``schema, suite, history``; ``nights``: a row an entry, ``changes`` before it included; ``missing``: dates without one; the findings;
+        ``renamed``; ``verdicts``; ``series``: what each is of, ``watched``, and ``points``: (entry, value, low, high), missing ones left out.
     """
-    seen = watched(chronicle) if seen is None else seen
-    found = alarms(chronicle, seen)
-    return {
-        "schema": SCHEMA, "suite": chronicle.suite, "history": where, "nights": _nights(chronicle), "missing": chronicle.missing(),
-        "watched": {"series": int(chronicle.watched.sum()), "alarm": seen.alarm, "odd": seen.doubt},
-        "moves": found, "notable": chronicle.entries[-1].notable if chronicle.entries else None, "exact": exact(chronicle),
-        "renamed": renamed(chronicle.entries), "verdicts": verdicts or [], "series": _series(chronicle, found),
-    }  # fmt: skip
+    kept = chronicle.entries[-1].findings if chronicle.entries else None
+    findings = findings or kept or find(chronicle)
+    return {"schema": SCHEMA, "suite": chronicle.suite, "history": where, "nights": _nights(chronicle), "missing": chronicle.missing(), **findings,
+            "renamed": renamed(chronicle.entries), "verdicts": verdicts or [], "series": _series(chronicle, findings["moves"])}  # fmt: skip
 
 
 def moved_to_the_worse(document: dict[str, Any], *, nights: int) -> list[dict[str, Any]]:
@@ -63,7 +77,7 @@ def _series(chronicle: Chronicle, found: list[dict[str, Any]]) -> list[dict[str,
         if not len(there):
             continue
         points = [[int(i), float(chronicle.value[i, at]), _number(chronicle.low[i, at]), _number(chronicle.high[i, at])] for i in there]
-        told = subject(series)
+        told = series.subject()
         move = last.get(tuple(told[k] for k in keys))
         rows.append({**told, "title": titles.get(series.generator, series.generator), "watched": bool(chronicle.watched[at]), "points": points,
                      "moved": None if move is None else {k: move[k] for k in ("since", "since_at", "found", "before", "after", "worse")}})  # fmt: skip

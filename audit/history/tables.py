@@ -34,7 +34,7 @@ nights = sa.Table(
     sa.Column("genbias", sa.Text, nullable=False),
     sa.Column("commit_id", sa.Text),  # of the project under audit
     sa.Column("facts", sa.Text, nullable=False),  # JSON: provenance, digests of generators, references and instruments, what is watched
-    sa.Column("notable", sa.Text),  # JSON: what else seems to have moved, worked out when the night was stored
+    sa.Column("findings", sa.Text),  # JSON: what the history said when the night was stored, see story.find
     sa.UniqueConstraint("suite_id", "night", "repeat"),
 )  # fmt: skip
 
