@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-slow test-assets lint table maps selfcheck clean
+.PHONY: help demo test test-slow test-assets lint table maps selfcheck nightly-study clean
 
 help:  ## Show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ maps: $(BIN)/genbias  ## Regenerate the README's paired audit of image-to-image 
 selfcheck: $(BIN)/genbias  ## Regenerate the README's coverage study: hours on two cores
 	$(BIN)/genbias selfcheck --full --out runs/selfcheck; test -f runs/selfcheck/rows.jsonl
 	$(BIN)/python -m reports.coverage_table runs/selfcheck README.md
+
+nightly-study: $(BIN)/genbias  ## Count again how often the nightly job finds a step, and how often it cries wolf
+	$(BIN)/python -m audit.history.study
 
 clean:  ## Remove the environment and all runs
 	rm -rf .venv runs build *.egg-info
