@@ -4,8 +4,8 @@ Source: Heusel et al. 2017 (arXiv 1706.08500); Dowson and Landau 1982 (J. Multiv
 Formula: ||m1 - m2||^2 + tr S1 + tr S2 - 2 ||L1' L2||_*, with S = L L', covariances over n - 1 and ||.||_* the sum of
     singular values, which equals tr (S1 S2)^(1/2). No matrix square root is taken: from moments L is a pivoted Cholesky
     factor; from fewer images than dimensions the centred features themselves are L, so the matrix is n x n. The
-    value takes singular values; the leave-outs of the interval take roots of eigenvalues of the symmetric square, three
-    times faster and good to the last digits only where the spectrum is not steep.
+    sum is of roots of eigenvalues of the symmetric square, three times faster than singular values and good to the last
+    digits only where the spectrum is not steep: where it is, the value takes singular values, the leave-outs do not.
 Parity: 0 for equal distributions and n without limit; at finite n about c/n above it.
 Direction: lower is nearer the reference.
 Blind to: everything beyond the second moment, and to fairness itself: against an imbalanced reference it rewards
@@ -33,6 +33,9 @@ Floats = NDArray[np.float64]
 
 _LARGE = 512
 """Matrices wider than this cost seconds each, so fewer groups are left out."""
+
+_UNITS, _LOST = 4, 1e-9
+"""Units of rounding of the largest eigenvalue that each may be off by; share of a distance that may be lost to it."""
 
 
 class Moments(NamedTuple):
@@ -188,25 +191,41 @@ def distance_of_rows(generated: NDArray, reference: NDArray, *, quick: bool) -> 
         sides.append((mean, (x - mean) / np.sqrt(len(x) - 1)))
     (mean1, rows1), (mean2, rows2) = sides
     distance = ((mean1 - mean2) ** 2).sum() + (rows1**2).sum() + (rows2**2).sum()
-    return max(float(distance) - 2 * _overlap(rows1 @ rows2.T, quick=quick), 0.0)
+    product = rows1 @ rows2.T
+    return max(float(distance) - 2 * overlap(product, _squares(product), spread=None if quick else float(distance)), 0.0)
 
 
 def distance_of_moments(generated: Moments, reference: Moments, *, quick: bool) -> float:
     """Return the distance from moments; quickly, with half of the digits, where it is one of many."""
     distance = ((generated.mean - reference.mean) ** 2).sum() + np.trace(generated.covariance + reference.covariance)
     product = pivoted_factor(generated.covariance)[0].T @ pivoted_factor(reference.covariance)[0]
-    return max(float(distance) - 2 * _overlap(product, quick=quick), 0.0)
+    return max(float(distance) - 2 * overlap(product, _squares(product), spread=None if quick else float(distance)), 0.0)
 
 
-def _overlap(product: Floats, *, quick: bool) -> float:
-    """Return the sum of the singular values; quickly as roots of eigenvalues, of which half the digits are lost."""
+def _squares(product: Floats) -> Floats:
+    return np.linalg.eigvalsh(product @ product.T if len(product) <= len(product.T) else product.T @ product)
+
+
+def overlap(product: Floats, squares: Floats, *, spread: float | None) -> float:
+    """Return the sum of the singular values of ``product``: roots of its ``squares`` where these keep enough digits.
+
+    A root of a small eigenvalue has lost digits: each eigenvalue is off by some units of rounding of the largest, each by its own.
+
+    Args:
+        product: (r, s).
+        squares: eigenvalues of its square, the smaller of both ways, in increasing order.
+        spread: the distance is this less twice the sum; singular values are taken where the roots could move it by more than
+            :data:`_LOST` of itself. None = roots will do.
+    """
     if not product.size:
         return 0.0
-    if not quick:
-        return float(np.linalg.svd(product, compute_uv=False).sum())
-    values = np.linalg.eigvalsh(product @ product.T if len(product) <= len(product.T) else product.T @ product)
-    noise = values[-1] * len(values) * np.finfo(np.float64).eps  # empty directions: rounding, not spread
-    return float(np.sqrt(values[values > noise]).sum())
+    rounding = squares[-1] * np.finfo(np.float64).eps
+    roots = np.sqrt(squares[squares > rounding * len(squares)])  # empty directions: rounding, not spread
+    found = float(roots.sum())
+    if spread is None:
+        return found
+    certain = len(roots) == len(squares) and _UNITS * rounding * np.sqrt((1 / roots**2).sum()) <= _LOST * (spread - 2 * found)
+    return found if certain else float(np.linalg.svd(product, compute_uv=False).sum())
 
 
 def pivoted_factor(covariance: Floats) -> tuple[Floats, NDArray[np.int64]]:

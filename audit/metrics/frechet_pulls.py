@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from audit.metrics.frechet import Moments, distance_of_moments, distance_of_rows, moments, pivoted_factor
+from audit.metrics.frechet import Moments, distance_of_moments, distance_of_rows, moments, overlap, pivoted_factor
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -117,8 +117,8 @@ def _of_rows(generated: NDArray, reference: NDArray) -> tuple[float, Floats, Flo
 def _of_moments(gen: NDArray, own: Moments, ref: NDArray, other: Moments) -> tuple[float, Floats, Floats]:
     """Return the same from moments: d x d matrices.
 
-    The parts are made of roots of eigenvalues, three times as fast as singular vectors; the overlap itself, whose last digits a
-    steep spectrum would cost, of singular values.
+    The parts are made of roots of eigenvalues, three times as fast as singular vectors; so is the overlap itself, unless a steep
+    spectrum would cost it its last digits.
     """
     (left, rows), (right, _) = pivoted_factor(own.covariance), pivoted_factor(other.covariance)
     if not left.size or not right.size:
@@ -130,7 +130,9 @@ def _of_moments(gen: NDArray, own: Moments, ref: NDArray, other: Moments) -> tup
     to_gen, to_ref = np.zeros((len(left), len(root))), left @ (u / root)
     to_gen[rows] = solve_triangular(left[rows], u * root, lower=True, trans="T")
     parts = _squares(gen, own.mean, to_gen) / (own.n - 1), _squares(ref, other.mean, to_ref) / (other.n - 1)
-    return float(np.linalg.svd(product, compute_uv=False).sum()), *parts
+    gap = own.mean - other.mean
+    spread = float(gap @ gap + np.trace(own.covariance) + np.trace(other.covariance))
+    return overlap(product, squares, spread=spread), *parts
 
 
 def _bias(value: float, generated: Cloud, reference: Cloud) -> float:
