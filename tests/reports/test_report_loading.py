@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import reports
+from audit.cli import main
 from audit.errors import ReportError
 
 
@@ -63,3 +65,21 @@ def test_reports_load_no_more_than_they_need(modules, unwanted):
     code = f"import sys, {modules}; sys.exit(', '.join(set('{unwanted}'.split()) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert done.stderr.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda text: text[: len(text) // 2], "is not whole"),
+        (lambda text: text.replace("genbias.result/1", "genbias.result/2"), "has schema 'genbias.result/2'; this version reads 'genbias.result/1'"),
+        (lambda text: "[]", "holds list; expected an object"),
+        (lambda text: "", "is not whole"),
+    ],
+)
+def test_a_result_that_cannot_be_read_is_one_sentence_and_exit_code_2_and_nothing_is_written(run_dir, damage, sentence):
+    file = run_dir / "result.json"
+    file.write_text(damage(file.read_text(encoding="utf-8")), encoding="utf-8")
+    before = sorted(run_dir.iterdir())
+    done = CliRunner().invoke(main, ["report", str(run_dir)])
+    assert done.exit_code == 2 and sentence in done.output and len(done.output.strip().splitlines()) == 1
+    assert sorted(run_dir.iterdir()) == before
