@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 import torch
 
-from audit.collect import Pass, collect
+from audit.collect import Ledger, Pass, Portions, collect, collect_shard, ran_out_of_memory
+from audit.errors import RunError, SourceError
 from audit.records import Run
 from audit.sources.base import OK, Batch
 from audit.sources.portraits import PortraitsSource
@@ -72,6 +73,126 @@ def test_a_lost_shard_is_drawn_again_and_only_that_one(tmp_path):
     collect(again, [MeanColour()], run, plan=Pass("g", 30, seed=1, batch=8, shard=10))
     assert again.drawn == list(range(10, 20))
     pd.testing.assert_frame_equal(run.frame("g"), expected)
+
+
+@pytest.mark.parametrize("file", ["samples/g/shard-00001.parquet", "features/g/colour/shard-00001.npy"])
+@pytest.mark.parametrize("harm", ["truncated", "altered", "lost"])
+def test_a_shard_that_was_harmed_is_drawn_again_and_only_that_one(tmp_path, file, harm):
+    _, run = _collected(tmp_path, "r", images=30, batch=8, shard=10)
+    path, whole = run.path / file, (run.path / file).read_bytes()
+    if harm == "lost":
+        path.unlink()
+    else:
+        path.write_bytes(whole[:-7] if harm == "truncated" else bytes([*whole[:60], whole[60] ^ 1, *whole[61:]]))
+    again = CountingSource()
+    collect(again, [MeanColour()], run, plan=Pass("g", 30, seed=1, batch=8, shard=10))
+    assert again.drawn == list(range(10, 20))
+    assert path.read_bytes() == whole
+
+
+class Hungry(CountingSource):
+    """Cannot draw more than some images at once."""
+
+    def __init__(self, most, error):
+        super().__init__()
+        self.most, self.error = most, error
+
+    def draw(self, ids, seeds):
+        if len(ids) > self.most:
+            raise self.error
+        return super().draw(ids, seeds)
+
+
+def _wrapped():
+    problem = SourceError("the function failed")
+    problem.__cause__ = MemoryError()
+    return problem
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), _wrapped(),
+                                   RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")])  # fmt: skip
+def test_a_batch_that_memory_cannot_hold_is_halved_and_the_run_says_so(tmp_path, error):
+    source, run = Hungry(5, error), Run(tmp_path / "few", {"seed": 1})
+    collect(source, [MeanColour()], run, plan=Pass("g", 30, seed=1, batch=16, shard=20))
+    _, whole = _collected(tmp_path, "whole", images=30, batch=16, shard=20)
+    assert source.drawn == list(range(30))
+    pd.testing.assert_frame_equal(run.frame("g"), whole.frame("g"), rtol=1e-6)
+    assert run.notes("g") == ["memory ran out on 16 images of 'g' at once; went on with 8", "memory ran out on 8 images of 'g' at once; went on with 4"]
+    assert whole.notes("g") == []
+
+
+def test_a_reader_that_runs_out_of_memory_is_shown_fewer_images(tmp_path):
+    class Greedy(MeanColour):
+        def read(self, batch):
+            if len(batch.ids) > 4:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().read(batch)
+
+    run = Run(tmp_path, {"seed": 1})
+    collect(CountingSource(), [Greedy()], run, plan=Pass("g", 12, seed=1, batch=8, shard=12))
+    assert run.frame("g")["id"].tolist() == list(range(12))
+    assert run.notes("g")
+
+
+def test_a_single_image_that_memory_cannot_hold_ends_the_run_and_keeps_the_rest(tmp_path):
+    with pytest.raises(RunError, match="memory ran out on a single image of 'g'") as caught:
+        collect(Hungry(0, MemoryError()), [MeanColour()], Run(tmp_path, {"seed": 1}), plan=Pass("g", 6, seed=1, batch=4))
+    assert caught.value.exit_code == 4
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+    assert not ran_out_of_memory(RuntimeError("shapes do not match"))
+    assert not ran_out_of_memory(SourceError("the function failed"))
+
+
+def test_shards_read_in_any_order_give_the_same_run_and_the_same_gallery(tmp_path):
+    from audit.instruments.skin_tone import SkinTone
+
+    plan = Pass("g", 40, seed=1, batch=8, shard=8, thumbnails=12, attributes=("skin_tone",))
+    run = Run(tmp_path / "forward", {"seed": 1})
+    collect(CountingSource(), [SkinTone("skin_tone")], run, plan=plan)
+    other = Run(tmp_path / "backward", {"seed": 1})
+    ledger = Ledger(other, plan)
+    for shard in (4, 2, 3, 0, 1):
+        done = collect_shard(CountingSource(), [SkinTone("skin_tone")], other, plan, shard, tell=lambda n: None, portions=Portions(8))
+        ledger.enter(shard, done)
+        listed = [k for k in range(5) if other.has_shard("g", k, 8)]
+        assert listed == {4: [], 2: [], 3: [], 0: [0], 1: [0, 1, 2, 3, 4]}[shard]
+    kept = [{p.relative_to(r.path): p.read_bytes() for p in r.path.rglob("*.p*") if p.suffix in (".parquet", ".png")} for r in (run, other)]
+    assert kept[0] == kept[1]
+    from audit.gallery import picks
+
+    assert {p.name for p in run.path.rglob("*.png")} == {f"{i:07d}.png" for i in picks(run.frame("g"), 12, ("skin_tone",))}
+
+
+def test_a_gallery_continued_after_an_interruption_is_that_of_an_uninterrupted_run(tmp_path):
+    from audit.instruments.skin_tone import SkinTone
+
+    plan = Pass("g", 40, seed=1, batch=8, shard=8, thumbnails=12, attributes=("skin_tone",))
+    runs = [Run(tmp_path / name, {"seed": 1}) for name in ("whole", "parts")]
+    collect(CountingSource(), [SkinTone("skin_tone")], runs[0], plan=plan)
+    collect(CountingSource(), [SkinTone("skin_tone")], runs[1], plan=Pass(**{**vars(plan), "images": 16}))
+    (runs[1].path / "samples/g/shard-00000.parquet").unlink()
+    collect(CountingSource(), [SkinTone("skin_tone")], runs[1], plan=plan)
+    shown = [{p.name: p.read_bytes() for p in r.path.rglob("*.png")} for r in runs]
+    assert shown[0] == shown[1]
+
+
+def test_a_clock_that_runs_backwards_and_files_from_the_future_change_nothing(tmp_path, monkeypatch):
+    import os
+    import time
+
+    now = iter(range(2_000_000_000, 0, -100_000))
+    monkeypatch.setattr("time.time", lambda: next(now))
+    monkeypatch.setattr("tqdm.std.time", lambda: next(now))
+    _, run = _collected(tmp_path, "r", images=30, batch=8, shard=10)
+    assert all(seconds >= 0 for seconds in run.seconds("g").values())
+    for path in run.path.rglob("*"):
+        os.utime(path, (4e9, 4e9))
+    again = CountingSource()
+    collect(again, [MeanColour()], run, plan=Pass("g", 30, seed=1, batch=8, shard=10))
+    assert again.drawn == []
+    assert time.time() < 2_000_000_000  # the clock did run
 
 
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path):

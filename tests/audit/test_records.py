@@ -63,6 +63,28 @@ def test_two_writers_do_not_share_a_directory(run):
         raise AssertionError("the second lock was given")
 
 
+def test_what_killed_commands_left_is_not_in_the_way(run):
+    (run.path / ".lock").write_text("")
+    left = [run.path / ".result.json.4711.tmp", run.path / "samples/g/.shard-00002.parquet.4711.tmp"]
+    mine = run.path / ".notes.tmp"
+    for path in (*left, mine):
+        path.write_bytes(b"half")
+    with Run(run.path, {"seed": 1}).locked():
+        assert not any(path.exists() for path in left)
+    assert mine.exists()
+
+
+def test_a_directory_in_which_the_first_write_never_ended_is_taken(tmp_path):
+    (tmp_path / ".run.json.4711.tmp").write_bytes(b'{"dig')
+    assert Run(tmp_path, {"seed": 1}).facts["identity"] == {"seed": 1}
+
+
+def test_a_description_that_was_cut_off_is_a_sentence(run):
+    (run.path / "run.json").write_text('{"digest": "12')
+    with pytest.raises(RecordError, match="is not JSON"):
+        Run(run.path, {"seed": 1})
+
+
 def test_a_failed_write_leaves_neither_file_nor_remainder(tmp_path, monkeypatch):
     target = tmp_path / "a.bin"
     target.write_bytes(b"old")
