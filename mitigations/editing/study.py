@@ -21,22 +21,24 @@ from mitigations.editing.latent_space import QUANTILE
 from mitigations.editing.readings import Edit, Records, curves_of, edits_of, flips, positions, sides_of, towards
 from mitigations.editing.sampler import OUTSIDE
 from mitigations.editing.strips import PEOPLE, strip
+from mitigations.editing.truth import redrawn
 
 if TYPE_CHECKING:
     from audit.study import StudyContext
 
-RESAMPLES = 2000
+RESAMPLES, REDRAWN = 2000, 200
 TITLES = {"self_conditioned": "self-conditioned label", "interfacegan": "hyperplane (InterFaceGAN)", "conditional": "hyperplane, conditional",
           "ganspace": "component (GANSpace)", "learned": "learned move"}  # fmt: skip
 
 
-def study(context: "StudyContext", *, resamples: int = RESAMPLES, people: int = PEOPLE) -> dict[str, Any]:
+def study(context: "StudyContext", *, resamples: int = RESAMPLES, people: int = PEOPLE, redraw: int = REDRAWN) -> dict[str, Any]:
     """Return what the run says of its edits, plain values for ``result.json``.
 
     Args:
         context: the finished run.
         resamples: bootstrap resamples of ids.
         people: first ids in the strips.
+        redraw: portraits that show what a perfect edit would keep, where the truth is known.
 
     Returns:
         ``edits``: a row an attribute and direction with ``curves`` (points by strength, band at equal change, strip of images) and the
@@ -54,7 +56,8 @@ def study(context: "StudyContext", *, resamples: int = RESAMPLES, people: int = 
         claim = judge_claim(curves, weights, level=1 - (1 - level) / len(sides))
         rows = [_curve(context, records, attribute, side, kinds[c.by], c, ids, weights, people) for c in curves]
         found.append({"attribute": attribute, "title": ATTRIBUTES[attribute].title, "towards": towards(attribute, side), "side": side,
-                      "n": len(ids), "curves": rows, "claim": claim})  # fmt: skip
+                      "n": len(ids), "curves": rows, "claim": claim,
+                      "redrawn": redrawn(context, attribute, towards(attribute, side), next(iter(kinds.values()))[0].unedited, images=redraw)})  # fmt: skip
     roles = context.spec.instruments
     return {"edits": found, "level": level, "images": context.spec.samples, "judge": _named(roles.classifier), "reference": _reference(context),
             "fitted_by": _fitted_by(context), "quantile": QUANTILE, "claims": len(sides)}  # fmt: skip

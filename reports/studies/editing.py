@@ -93,7 +93,13 @@ def _farthest(edit: Row) -> str:
             ends.append(
                 f"{num.plain(c.get('title'))} {_plus(most['value'])} ({num.signed(most['low'], 2)} to {num.signed(most['high'], 2)})"
             )
-    return f"Largest change of the judge's mean score: {num.listing(ends)}." if ends else ""
+    told = f"Largest change of the judge's mean score: {num.listing(ends)}." if ends else ""
+    perfect = edit.get("redrawn") or {}
+    if perfect.get("identity") is None:
+        return told
+    return (f"{told} A perfect edit is known here: the renderer, asked for the same {num.count(int(perfect['images']))} people with this one thing "
+            f"changed, moves the mean score by {_plus(perfect['change'])} and keeps a similarity of {num.signed(perfect['identity'], 2)}, because the "
+            "embedding itself is not blind to it.")  # fmt: skip
 
 
 def _curves(study: Study, edit: Row, key: str) -> Markup:

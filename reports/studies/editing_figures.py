@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reports import numerals as num
 from reports.reading import measured
-from reports.svg import BASELINE, CANDIDATE, EDGE, MUTED, PAGE, TARGET, WIDTH, Drawing, drawing
+from reports.svg import BASELINE, CANDIDATE, EDGE, INK, MUTED, PAGE, TARGET, WIDTH, Drawing, drawing
 
 Row = Mapping[str, Any]
 
@@ -81,6 +81,12 @@ def identity_figure(edit: Row, key: str) -> Markup:
             axes.annotate(d.label("different people"), (1, sum(strangers) / len(strangers)), xycoords=("axes fraction", "data"), ha="right", va="bottom",
                           color=MUTED, fontsize=10.5, xytext=(0, 2), textcoords="offset points")  # fmt: skip
         said = _lines(axes, edit, line)
+        perfect = edit.get("redrawn") or {}
+        if perfect.get("identity") is not None:
+            axes.plot([perfect["change"]], [perfect["identity"]], "D", color=INK, markersize=5)
+            axes.annotate(d.label("same person, redrawn"), (perfect["change"], perfect["identity"]), ha="right", va="bottom", color=MUTED,
+                          fontsize=10.5, xytext=(-7, 3), textcoords="offset points")  # fmt: skip
+            said += f" The same people redrawn: {perfect['identity']:.2f} at a change of {perfect['change']:+.2f}."
         axes.set_ylim(min(axes.get_ylim()[0], 0), 1.02)
         return d.svg(title=f"{num.plain(edit.get('title'))}: identity at equal change", description=said)
 

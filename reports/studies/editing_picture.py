@@ -54,6 +54,9 @@ def _panel(axes: Axes, edit: Mapping[str, Any]) -> None:
         equal = curve["equal"]
         axes.fill_between(equal["change"], equal["low"], equal["high"], color=colour, alpha=0.15, linewidth=0)
         axes.plot(equal["change"], equal["identity"], color=colour, linestyle=dashes, linewidth=width, label=str(curve["title"]))
+    perfect = edit.get("redrawn")
+    if perfect:
+        axes.plot([perfect["change"]], [perfect["identity"]], "D", color=_INK, markersize=5, linestyle="none", label="same person, redrawn")
     strangers = [c["strangers"] for c in edit["curves"]]
     axes.axhline(sum(strangers) / len(strangers), color=_MUTED, linewidth=0.8, linestyle=":")
     axes.set_ylim(-0.02, 1.02)

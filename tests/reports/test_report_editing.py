@@ -43,7 +43,8 @@ def study():
               {"by": "ganspace", "low_change": 0.14, "high_change": 0.28, "own": 0.62, "other": 0.41, "difference": 0.21, "low": 0.15, "high": 0.27,
                "reason": None}]  # fmt: skip
     claim = {"level": 0.983, "reach": {}, "rivals": rivals, "best": "conditional", "outcome": "broken", "why": "an interval lies below 0"}
-    edit = {"attribute": "smile", "title": "Smile", "towards": "neutral", "side": -1, "n": 400, "curves": curves, "claim": claim}
+    edit = {"attribute": "smile", "title": "Smile", "towards": "neutral", "side": -1, "n": 400, "curves": curves, "claim": claim,
+            "redrawn": {"change": 0.5, "identity": 0.81, "images": 200}}  # fmt: skip
     return {"kind": "editing", "edits": [edit], "level": 0.95, "images": 400, "judge": "portraits_a", "reference": "balanced",
             "fitted_by": "portraits_b", "quantile": 0.999, "claims": 3}  # fmt: skip
 
@@ -91,6 +92,14 @@ def test_four_drawings_an_attribute_carry_their_numbers_in_words(study, small):
                       "Smile: FID of edited images"]  # fmt: skip
     assert "self-conditioned label: 0.50 at a change of 0.30" in page and "hyperplane, conditional: 0.90 at a change of 0.40" in page
     assert len(set(re.findall(r'id="(editing[^"]*)"', page))) == len(re.findall(r'id="(editing[^"]*)"', page))
+
+
+def test_a_perfect_edit_is_shown_where_the_truth_is_known(study, small):
+    page = _page(study, small)
+    assert "the same 200 people" in page and "moves the mean score by +0.50 and keeps a similarity of 0.81" in page
+    assert "The same people redrawn: 0.81 at a change of +0.50." in page
+    study["edits"][0]["redrawn"] = None
+    assert "redrawn" not in _page(study, small)
 
 
 def test_strengths_that_leave_the_latent_space_are_flagged_in_the_table(study, small):
