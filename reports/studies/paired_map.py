@@ -91,17 +91,23 @@ def _finding(m: Row) -> str:
     if lightness is not None and lightness.get("value") is not None:
         beyond = change(m, "L", "beyond_blur")
         extra = f", {_with_interval(beyond)} beyond the blur" if beyond is not None and beyond.get("value") is not None else ""
-        parts.append(f"L* of the skin changes by {_with_interval(lightness)} on average{extra}")
-    flip = next((f for f in m.get("flips") or [] if f.get("attribute") == "gender"), None)
-    if flip is not None and flip["differences"][1].get("value") is not None:
-        classes, (to_first, to_second) = flip["classes"], flip["gained"]
-        shift = flip["differences"][1]
-        parts.append(f"{num.count(to_second)} of {num.plural(flip['n'], 'image')} labelled {num.plain(classes[0])} before are labelled "
-                     f"{num.plain(classes[1])} after and {num.count(to_first)} the other way, so that the share of images labelled "
-                     f"{num.plain(classes[1])} changes by {_points(shift)} (adjusted p {num.p_value(flip.get('p_adjusted'))})")  # fmt: skip
+        by = division([m])
+        tones = [r for r in m["changes"] if r["quantity"] == "L" and r["by"] == by and r.get("value") is not None] if by else []
+        shown = [f"{_signed(r['value'], 2)} where it was {num.plain(r['stratum'])}" for r in tones]
+        each = f" ({num.listing(shown)})" if shown else ""
+        parts.append(f"L* of the skin changes by {_with_interval(lightness)} on average{extra}{each}")
+    flips = [f for f in m.get("flips") or [] if f.get("attribute") == "gender" and f["differences"][1].get("value") is not None]
+    for flip in flips:
+        classes, (to_first, to_second), shift = flip["classes"], flip["gained"], flip["differences"][1]
+        changed = f"changes by {_points(shift)}, adjusted p {num.p_value(flip.get('p_adjusted'))}"
+        if flip.get("reader") == "second_rater":
+            parts.append(f"by the second rater it {changed}")
+            continue
+        parts.append(f"{num.count(to_second)} of {num.plural(flip['n'], 'image')} flip from {num.plain(classes[0])} to {num.plain(classes[1])} and "
+                     f"{num.count(to_first)} back: the share labelled {num.plain(classes[1])} {changed}")  # fmt: skip
     kept = (m.get("identity") or {}).get("lost") or {}
     if kept.get("value") is not None:
-        parts.append(f"{num.percent(kept['value'])} of the pairs are less alike than one in twenty pairs of different people")
+        parts.append(f"{num.percent(kept['value'])} of the pairs are less alike than the most alike twentieth of pairs of different people")
     return f"{title}: {'; '.join(parts)}." if parts else f"{title}: nothing was measured."
 
 
