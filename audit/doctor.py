@@ -21,6 +21,8 @@ def findings() -> list[dict]:
     rows.append(_models())
     onnx = importlib.util.find_spec("onnxruntime") is not None
     rows.append(_row("onnxruntime", "installed" if onnx else "not installed (only needed for ONNX classifiers)", True, ""))
+    ray = importlib.util.find_spec("ray") is not None
+    rows.append(_row("ray", "installed" if ray else "not installed (only needed for --engine ray)", True, ""))
     free = shutil.disk_usage(".").free / 1e9
     rows.append(_row("disk", f"{free:.1f} GB free here", free > 1, "a run needs about 1 KB an image and encoder; free some space"))
     return rows

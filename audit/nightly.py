@@ -54,7 +54,7 @@ class Nightly:
 
 
 def nightly(spec: str, *, history: str, out: str | Path | None = None, night: str | None = None, samples: int | None = None,
-            seed: int | None = None, device: str = "auto", again: int = AGAIN, commit: str | None = None, wait_s: float = 30.0,
+            seed: int | None = None, device: str = "auto", workers: int | None = None, again: int = AGAIN, commit: str | None = None, wait_s: float = 30.0,
             say: Callable[[str], None] = lambda _: None, **changes: Any) -> Nightly:  # fmt: skip
     """Run a spec as a night of its history.
 
@@ -67,6 +67,7 @@ def nightly(spec: str, *, history: str, out: str | Path | None = None, night: st
         seed: one seed for all nights; None = another one every night. With one seed every night reads the same images: changes
             of weights or code show at once, but a month of nights knows no more than one, and no night is drawn again.
         device: as for :func:`audit.run`.
+        workers: as for :func:`audit.run`.
         again: how often an odd night is drawn again at most, 0 to 90.
         commit: of the project under audit; None = what the CI system or the git checkout around the spec says.
         wait_s: how long to wait for a locked or silent database.
@@ -92,7 +93,7 @@ def nightly(spec: str, *, history: str, out: str | Path | None = None, night: st
     opened = _open(history, folder, wait_s, log)
 
     def draw(repeat: int) -> "tuple[Result, Night]":
-        made = run(spec, out=folder if not repeat else folder.with_name(f"{folder.name}-again-{repeat}"), samples=samples, device=device,
+        made = run(spec, out=folder if not repeat else folder.with_name(f"{folder.name}-again-{repeat}"), samples=samples, device=device, workers=workers,
                    seed=seed_of(loaded.seed, tonight, repeat) if seed is None else seed, **changes, **({"gallery": 0} if repeat else {}))  # fmt: skip
         return made, night_of(made, night=tonight, repeat=repeat, commit=commit)
 

@@ -23,9 +23,10 @@ from audit.errors import SpecError
 @click.option("--wait", "wait_s", type=float, default=30.0, show_default=True, help="Seconds to wait for a locked or silent history.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Change a key of the spec; repeatable.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:0.")
+@click.option("--workers", type=int, metavar="N", help="Processes that draw and read, one a GPU where there are several.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 def nightly(spec: str, history: str, out: Path | None, night: str | None, samples: int | None, seed: int | None, again: int, commit: str | None,
-            wait_s: float, pairs: tuple[str, ...], device: str, as_json: bool) -> None:  # fmt: skip
+            wait_s: float, pairs: tuple[str, ...], device: str, workers: int | None, as_json: bool) -> None:  # fmt: skip
     """Run SPEC as tonight's entry of a history, and say what moved since the nights before.
 
     \b
@@ -38,7 +39,7 @@ def nightly(spec: str, history: str, out: Path | None, night: str | None, sample
     from audit.nightly import nightly as run_night
 
     done = run_night(spec, history=history, out=out, night=night, samples=samples, seed=seed, again=again, commit=commit, wait_s=wait_s,
-                     device=device, say=lambda note: click.echo(f"genbias: {note}", err=True), **_changes(pairs))  # fmt: skip
+                     device=device, workers=workers, say=lambda note: click.echo(f"genbias: {note}", err=True), **_changes(pairs))  # fmt: skip
     for e in sorted(entry_points(group="genbias.renderers"), key=lambda e: e.name):
         if done.result.path is not None:
             e.load()(done.result.path)

@@ -110,3 +110,19 @@ def map_tasks(function: Callable[..., Any], items: Sequence[Any], *, choice: Cho
     tasks = list(enumerate(items))
     with opened(choice, _Calls(function, tuple(names)), device=device) as engine:
         yield from engine.run(tasks, lambda _: None)
+
+
+def in_order(done: Iterator[tuple[int, Any]]) -> Iterator[Any]:
+    """Yield results by position, each as soon as all before it are there.
+
+    Example:
+        >>> list(in_order(iter([(1, "b"), (0, "a"), (2, "c")])))
+        ['a', 'b', 'c']
+    """
+    waiting: dict[int, Any] = {}
+    wanted = 0
+    for at, result in done:
+        waiting[at] = result
+        while wanted in waiting:
+            yield waiting.pop(wanted)
+            wanted += 1

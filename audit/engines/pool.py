@@ -48,7 +48,7 @@ class Pool:
 
     def __init__(self, job: Job, *, workers: int, device: str = "cpu", threads: int | None = None) -> None:
         self.workers = workers
-        self._job, self._pickled = job, _portable_job(job)
+        self._job, self._pickled = job, portable_job(job)
         threads = threads or int(os.environ.get("OMP_NUM_THREADS") or 1)
         self._places = [Place(d, threads) for d in spread(device, workers)]
         self._staff: list[_Worker] = []
@@ -140,7 +140,12 @@ def spread(device: str, workers: int) -> list[str]:
     return [f"cuda:{i % found}" for i in range(workers)]
 
 
-def _portable_job(job: Job) -> bytes:
+def portable_job(job: Job) -> bytes:
+    """Pickle a job.
+
+    Raises:
+        GenbiasError: it holds something that cannot travel.
+    """
     try:
         return pickle.dumps(job)
     except (pickle.PicklingError, TypeError, AttributeError) as problem:
@@ -195,14 +200,14 @@ def _serve(pipe: Connection, place: Place) -> None:
         return
 
 
-def portable(problem: Exception) -> Exception:
-    """Return an exception that can travel between processes, with the traceback it had here as a note."""
+def portable(problem: Exception, host: str | None = None) -> Exception:
+    """Return an exception that can travel between processes; of one that nobody foresaw, its traceback as text."""
     if isinstance(problem, GenbiasError):
-        return type(problem)(*map(str, problem.args))
+        return type(problem)(str(problem) if host is None else f"{problem} (on {host})")
     if isinstance(problem, MemoryError):
         return MemoryError(str(problem))
     told = "".join(traceback.format_exception(problem))
-    return RuntimeError(f"a worker failed:\n{told}")
+    return RuntimeError(f"a worker{'' if host is None else f' on {host}'} failed:\n{told}")
 
 
 def _die_with_parent() -> None:
