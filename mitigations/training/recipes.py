@@ -69,7 +69,7 @@ def load_recipe(name: str, changes: dict[str, Any] | None = None) -> Recipe:
         inner = raw
         for key in above:
             inner = inner.setdefault(key, {}) if isinstance(inner, dict) else None
-        if not isinstance(inner, dict) or (not above and last not in expected):
+        if not isinstance(inner, dict) or [*above, last][0] not in expected:
             raise SpecError(f"--set {dotted}: the recipe {raw['name']!r} has no such key; its keys are {', '.join(sorted(expected))}")
         inner[last] = value
     raw["schedule"] = [(int(size), int(images)) for size, images in raw["schedule"]]
