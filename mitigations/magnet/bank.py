@@ -8,7 +8,9 @@ import io
 import json
 import time
 import zipfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +18,13 @@ import torch
 from tqdm import tqdm
 
 from audit.digests import digest
+from audit.engines import Choice, in_order, map_tasks
 from audit.errors import SourceError
 from audit.manifests import home
 from audit.records import write_whole
 from audit.seeds import image_seeds
 from audit.sources.latent import LatentSource
+from audit.spec import Spec
 from mitigations.magnet.volumes import VolumeReader, scale_invariant
 
 FORMAT = "genbias magnet bank 1"
@@ -104,7 +108,22 @@ def check_bank(bank: Bank, source: LatentSource, path: Path) -> None:
                           f"{bank.source[:12]}, expected {source.digest[:12]}); make one with `genbias mitigate magnet`")  # fmt: skip
 
 
-def compute_bank(source: LatentSource, path: Path, *, latents: int, seed: int = 0, projection: int = 128) -> Bank:
+@dataclass(frozen=True)
+class Workers:
+    """Where a bank is computed, if not here.
+
+    Attributes:
+        choice: the engine.
+        spec: the spec that says how its workers open the generator.
+        generator: its name there.
+    """
+
+    choice: Choice
+    spec: Spec
+    generator: str
+
+
+def compute_bank(source: LatentSource, path: Path, *, latents: int, seed: int = 0, projection: int = 128, workers: Workers | None = None) -> Bank:
     """Return the bank at ``path`` with at least ``latents`` latents, computing what it lacks.
 
     Args:
@@ -113,6 +132,7 @@ def compute_bank(source: LatentSource, path: Path, *, latents: int, seed: int = 
         latents: how many are wanted.
         seed: see :class:`Bank`.
         projection: rows of the random projection.
+        workers: who computes, part by part; None = this process.
 
     Raises:
         SourceError: the file belongs to another generator or other settings, the generator has no derivatives, or its
@@ -126,22 +146,87 @@ def compute_bank(source: LatentSource, path: Path, *, latents: int, seed: int = 
     done = len(bank.singular_values)
     if done >= latents:
         return bank
-    reader = VolumeReader(source.module, source.z_dim, projection=projection, normalise_z=bank.normalise_z, call=source.call, keep=KEPT)
     seeds = image_seeds(seed, np.arange(latents), stream="magnet")
+    parts = [Part(source.digest, seeds[at : at + EVERY], projection, bank.normalise_z) for at in range(done, latents, EVERY)]
     with tqdm(total=latents, initial=done, unit="latent", desc=f"{source.name}: volumes") as bar:
-        for at in range(done, latents, EVERY):
-            started, part, before = time.monotonic(), seeds[at : at + EVERY], reader.products
-            rows = []
-            for i in range(0, len(part), AT_ONCE):
-                z = torch.from_numpy(source.latents(part[i : i + AT_ONCE])).float()
-                rows.append(reader(z))
-                bar.update(len(z))
-            values = np.concatenate([bank.singular_values, np.concatenate(rows).astype(np.float32)])
+        computed = _here(source, parts, bar) if workers is None or workers.choice.alone else _elsewhere(source, parts, bar, workers)
+        started = time.monotonic()
+        for rows, calls in computed:
+            values = np.concatenate([bank.singular_values, rows])
             _all_finite(values, source)
-            bank = Bank(**{**_settings(bank), "wanted": latents, "calls": bank.calls + len(part) + reader.products - before,
-                           "seconds": bank.seconds + time.monotonic() - started}, singular_values=values)  # fmt: skip
+            bank = Bank(**{**_settings(bank), "wanted": latents, "calls": bank.calls + calls, "seconds": bank.seconds + time.monotonic() - started},
+                        singular_values=values)  # fmt: skip
             bank.write(path)
+            started = time.monotonic()
     return bank
+
+
+@dataclass(frozen=True)
+class Part:
+    """Latents whose singular values are computed together; rows do not depend on what else is in a part.
+
+    Attributes:
+        source: digest of the generator.
+        seeds: (n,) of the latents.
+        projection, normalise_z: as in :class:`Bank`.
+    """
+
+    source: str
+    seeds: np.ndarray
+    projection: int
+    normalise_z: bool
+
+
+def _here(source: LatentSource, parts: list[Part], bar: tqdm) -> Iterator[tuple[np.ndarray, int]]:
+    reader = VolumeReader(source.module, source.z_dim, projection=parts[0].projection, normalise_z=parts[0].normalise_z, call=source.call, keep=KEPT)
+    for part in parts:
+        yield _read(source, reader, part, bar)
+
+
+def _elsewhere(source: LatentSource, parts: list[Part], bar: tqdm, workers: Workers) -> Iterator[tuple[np.ndarray, int]]:
+    items = [(part, workers.spec.model_dump_json(), workers.generator) for part in parts]
+    names = [f"part {at} of the volumes of {source.name!r}" for at in range(len(parts))]
+    for found in in_order(map_tasks(read_part, items, choice=workers.choice, names=names, device=str(source.device))):
+        bar.update(len(found[0]))
+        yield found
+
+
+def read_part(item: tuple[Part, str, str], device: str) -> tuple[np.ndarray, int]:
+    """Compute one part in a worker.
+
+    Args:
+        item: the part, the spec as JSON, and the generator's name in it.
+        device: where.
+
+    Returns:
+        (n, KEPT or fewer) float32 singular values, and the generator calls and Jacobian products spent.
+
+    Raises:
+        SourceError: the worker opens another generator under that name.
+    """
+    part, spec, generator = item
+    source, reader = _opened(spec, generator, device, part.projection, part.normalise_z)
+    if source.digest != part.source:
+        raise SourceError(f"a worker opened {generator!r} and found other weights or settings; make the same files visible to every worker")
+    return _read(source, reader, part)
+
+
+@lru_cache(maxsize=1)
+def _opened(spec: str, generator: str, device: str, projection: int, normalise_z: bool) -> tuple[LatentSource, VolumeReader]:
+    from mitigations.writing import open_baseline
+
+    source = open_baseline(Spec.model_validate_json(spec), generator, device)
+    return source, VolumeReader(source.module, source.z_dim, projection=projection, normalise_z=normalise_z, call=source.call, keep=KEPT)
+
+
+def _read(source: LatentSource, reader: VolumeReader, part: Part, bar: tqdm | None = None) -> tuple[np.ndarray, int]:
+    rows, before = [], reader.products
+    for i in range(0, len(part.seeds), AT_ONCE):
+        z = torch.from_numpy(source.latents(part.seeds[i : i + AT_ONCE])).float()
+        rows.append(reader(z))
+        if bar is not None:
+            bar.update(len(z))
+    return np.concatenate(rows).astype(np.float32), len(part.seeds) + reader.products - before
 
 
 def cached_bank(source: LatentSource, *, latents: int, seed: int = 0, projection: int = 128) -> Bank:

@@ -18,9 +18,12 @@ import click
 @click.option("--projection", type=click.IntRange(min=1), default=128, show_default=True, help="Rows of the random projection.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bank's latents.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:0.")
+@click.option("--workers", type=int, metavar="N", help="Processes that compute, one a GPU where there are several.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where the workers are.")
+@click.option("--address", metavar="HOST:PORT", help="Of a running Ray cluster, or auto; default: Ray on this machine.  [--engine ray]")
 @click.option("--timing", is_flag=True, help="Only measure: seconds a latent, against torch.autograd.functional.jacobian and SVD.")
 def command(spec: str, generator: str | None, out: Path | None, latents: int, top_k: int, rho: float, share: float, prior: str,
-            projection: int, seed: int, device: str, timing: bool) -> None:  # fmt: skip
+            projection: int, seed: int, device: str, workers: int | None, engine: str, address: str | None, timing: bool) -> None:  # fmt: skip
     """Draw a generator of SPEC evenly over the volume of its images: MaGNET, no labels and no training.
 
     Singular values of the generator's Jacobian are computed for --latents latents and kept in OUT/bank.npz; the same
@@ -28,12 +31,14 @@ def command(spec: str, generator: str | None, out: Path | None, latents: int, to
     those of the generator in SPEC.
     """
     from audit.audits import choose_device
+    from audit.engines import Choice
     from audit.engines.allocator import keep_freed_blocks
-    from mitigations.magnet.bank import compute_bank
+    from mitigations.magnet.bank import Workers, compute_bank
     from mitigations.magnet.sampler import sampler
     from mitigations.writing import load_for, open_baseline, say_next, write_spec
 
     keep_freed_blocks()
+    choice = Choice(engine, workers, address)
     loaded, name = load_for(spec, generator)
     source = open_baseline(loaded, name, choose_device(device))
     if timing:
@@ -49,7 +54,7 @@ def command(spec: str, generator: str | None, out: Path | None, latents: int, to
         return
     out = out or Path("runs") / f"{loaded.name}-magnet"
     path = out / "bank.npz"
-    compute_bank(source, path, latents=latents, seed=seed, projection=projection)
+    compute_bank(source, path, latents=latents, seed=seed, projection=projection, workers=Workers(choice, loaded, name))
     options = {"latents": latents, "top_k": top_k, "rho": rho, "share": share, "prior": prior}
     made = sampler(source, bank=str(path), **options)
     for fact in made.method["facts"]:

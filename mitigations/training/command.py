@@ -15,13 +15,18 @@ from audit.errors import SpecError
 @click.option("--seed", type=int, help="Another seed than the recipe's; the model is then called NAME_seedN.")
 @click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe, e.g. options.images.path=FOLDER; repeatable.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:0.")
+@click.option("--workers", type=int, metavar="N", help="Members of a grid trained at once, one a GPU where there are several.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where the workers are.")
+@click.option("--address", metavar="HOST:PORT", help="Of a running Ray cluster, or auto; default: Ray on this machine.  [--engine ray]")
 @click.option("--install", is_flag=True, help="Replace the shipped model with the one just trained.")
-def train_command(recipe: str, out: Path, seed: int | None, pairs: tuple[str, ...], device: str, install: bool) -> None:
+def train_command(recipe: str, out: Path, seed: int | None, pairs: tuple[str, ...], device: str, workers: int | None, engine: str,
+                  address: str | None, install: bool) -> None:  # fmt: skip
     """Train RECIPE, the name of a shipped recipe or a YAML file.
 
     The same command again continues an interrupted training from its checkpoint.
     """
     from audit.audits import choose_device
+    from audit.engines import Choice
     from audit.engines.allocator import keep_freed_blocks
     from audit.portraits.models import FOLDER
     from mitigations.training.train import install as install_model
@@ -34,7 +39,7 @@ def train_command(recipe: str, out: Path, seed: int | None, pairs: tuple[str, ..
             raise SpecError(f"--set {pair!r}: expected key=value, e.g. --set options.batch=16")
         changes[key] = yaml.safe_load(value)
     keep_freed_blocks()
-    path = train(recipe, out, device=choose_device(device), seed=seed, changes=changes)
+    path = train(recipe, out, device=choose_device(device), seed=seed, changes=changes, choice=Choice(engine, workers, address))
     click.echo(str(path))
     if install:
         for target in install_model(path, FOLDER):

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from audit.engines import Choice, map_tasks
 from audit.errors import SpecError
 from mitigations.training.recipes import Recipe, load_recipe
 
@@ -40,13 +41,29 @@ def _member(grid: Recipe, name: str, recipe: str, share: float, again: int) -> R
     return replace(base, name=called, population=f"{grid.population}:{share:g}", seed=base.seed + 101 * again)
 
 
-def train_grid(grid: Recipe, out: Path, device: torch.device) -> Path:
-    """Train every member that is not there yet into ``out/NAME`` and return ``out``; the same call again continues."""
+def train_grid(grid: Recipe, out: Path, device: torch.device, choice: Choice | None = None) -> Path:
+    """Train every member that is not there yet into ``out/NAME`` and return ``out``; the same call again continues.
+
+    Args:
+        grid: the grid.
+        out: its folder; on a Ray cluster one that all machines mount.
+        device: where to train; "cuda" is spread over the cards there are.
+        choice: the engine, whose workers train a member each; None = one after another, here.
+    """
+    found = members(grid)
+    missing = [(recipe, str(out / recipe.name)) for recipe in found if not (out / recipe.name / f"{recipe.name}.safetensors").is_file()]
+    names = [f"training {recipe.name!r}" for recipe, _ in missing]
+    with tqdm(total=len(found), initial=len(found) - len(missing), desc=grid.name, unit="model") as bar:
+        for _ in map_tasks(train_member, missing, choice=choice or Choice(), names=names, device=str(device)):
+            bar.update()
+    return out
+
+
+def train_member(member: tuple[Recipe, str], device: str) -> str:
+    """Train one member of a grid, given with its folder, and return the folder."""
     from mitigations.training.train import LOOPS
 
-    for recipe in tqdm(members(grid), desc=grid.name, unit="model"):
-        folder = out / recipe.name
-        if not (folder / f"{recipe.name}.safetensors").is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            LOOPS[recipe.kind](recipe, folder, device)
-    return out
+    recipe, folder = member
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    LOOPS[recipe.kind](recipe, Path(folder), torch.device(device))
+    return folder

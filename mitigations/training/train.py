@@ -11,13 +11,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from audit.engines import Choice
 from audit.errors import SpecError
 from audit.generators.weights import read_weights, save_weights
 from audit.seeds import normals
 from mitigations.training.recipes import Recipe, load_recipe
 
 
-def train(name: str, out: Path, *, device: str = "cpu", seed: int | None = None, changes: dict[str, Any] | None = None) -> Path:
+def train(name: str, out: Path, *, device: str = "cpu", seed: int | None = None, changes: dict[str, Any] | None = None,
+          choice: Choice | None = None) -> Path:  # fmt: skip
     """Train a recipe and return the path of its weights, of a grid the folder that holds them.
 
     Args:
@@ -26,16 +28,22 @@ def train(name: str, out: Path, *, device: str = "cpu", seed: int | None = None,
         device: "cpu" or "cuda".
         changes: keys of the recipe to set, with dots, e.g. ``{"options.batch": 16}``.
         seed: another seed than the recipe's, for measuring how much a training run varies; the model is called NAME_seedN.
+        choice: the engine of a grid, whose members are trained by its workers; None = here.
+
+    Raises:
+        SpecError: no such recipe, or several workers for a single training.
     """
     torch.set_flush_denormal(True)  # small networks slow to half speed on denormals late in training
     recipe, where = load_recipe(name, changes), torch.device(device)
     if seed is not None:
         recipe = replace(recipe, name=f"{recipe.name}_seed{seed}", seed=seed)
+    if choice is not None and not choice.alone and recipe.kind != "grid":
+        raise SpecError(f"recipe {name!r} is a single training, which one worker does; --workers and --engine are for a grid such as professors")
     out = Path(out) / recipe.name
     out.mkdir(parents=True, exist_ok=True)
     if recipe.kind not in LOOPS:
         raise SpecError(f"recipe {name!r} is of kind {recipe.kind!r}; there are loops for {', '.join(sorted(LOOPS))}")
-    return LOOPS[recipe.kind](recipe, out, where)
+    return _grid(recipe, out, where, choice) if recipe.kind == "grid" else LOOPS[recipe.kind](recipe, out, where)
 
 
 def _stylegan2(recipe: Recipe, out: Path, device: torch.device) -> Path:
@@ -75,10 +83,10 @@ def _small(recipe: Recipe, out: Path, device: torch.device) -> Path:
     return train_small(recipe, out, device)
 
 
-def _grid(recipe: Recipe, out: Path, device: torch.device) -> Path:
+def _grid(recipe: Recipe, out: Path, device: torch.device, choice: Choice | None = None) -> Path:
     from mitigations.training.grid import train_grid
 
-    return train_grid(recipe, out, device)
+    return train_grid(recipe, out, device, choice)
 
 
 def _instrument(recipe: Recipe, out: Path, device: torch.device) -> Path:

@@ -44,6 +44,44 @@ def test_an_interrupted_bank_continues_and_a_longer_one_extends_it(source, tmp_p
     assert (longer.singular_values[:12] == whole.singular_values).all() and len(longer.singular_values) == 15
 
 
+@pytest.fixture
+def dcgan(tmp_path):
+    """A spec with a small generator in a file, as workers open it, and the source."""
+    from audit.generators.dcgan import DCGAN
+    from audit.generators.weights import save_weights
+    from audit.sources import open_source
+    from audit.spec import Spec
+
+    torch.manual_seed(3)
+    module = DCGAN([(8, 8, 4, 4), (8, 8, 4, 4), (8, 3, 4, 4)])
+    save_weights(module, tmp_path / "g.safetensors", kind="dcgan", network=module.network)
+    spec = Spec.model_validate({"name": "t", "generators": {"g": {"source": "dcgan", "weights": str(tmp_path / "g.safetensors")}}})
+    return spec, open_source("g", spec.generators["g"])
+
+
+def test_parts_computed_by_whoever_opens_the_generator_are_those_computed_here(dcgan, tmp_path, monkeypatch):
+    spec, source = dcgan
+    monkeypatch.setattr(banks, "EVERY", 4)
+    bank = compute_bank(source, tmp_path / "b.npz", latents=8)
+    part = banks.Part(source.digest, bank.seeds[4:], 128, bank.normalise_z)
+    rows, calls = banks.read_part((part, spec.model_dump_json(), "g"), "cpu")
+    assert (rows == bank.singular_values[4:]).all()
+    assert 2 * calls == bank.calls
+    with pytest.raises(SourceError, match="found other weights"):
+        banks.read_part((banks.Part("another", bank.seeds, 128, True), spec.model_dump_json(), "g"), "cpu")
+
+
+@pytest.mark.slow
+def test_two_workers_compute_the_bank_that_one_computes(dcgan, tmp_path, monkeypatch):
+    from audit.engines import Choice
+
+    spec, source = dcgan
+    monkeypatch.setattr(banks, "EVERY", 4)
+    whole = compute_bank(source, tmp_path / "one.npz", latents=16)
+    found = compute_bank(source, tmp_path / "two.npz", latents=16, workers=banks.Workers(Choice(workers=2), spec, "g"))
+    assert found.digest == whole.digest and found.calls == whole.calls
+
+
 def test_a_finished_bank_is_not_computed_again(source, monkeypatch):
     first = cached_bank(source, latents=6)
     monkeypatch.setattr(banks, "VolumeReader", None)
