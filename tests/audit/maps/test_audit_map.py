@@ -118,6 +118,7 @@ def test_the_study_is_plain_json_and_holds_strips_of_the_first_ids(result):
     assert strips[0]["picture"] == strips[3]["picture"] != strips[1]["picture"]
 
 
+@pytest.mark.slow
 def test_the_same_call_resumes_and_says_the_same(spec, result):
     again = audit.run(spec, out=result.path, device="cpu")
     assert json.dumps(again.study, sort_keys=True) == json.dumps(result.study, sort_keys=True)
