@@ -25,9 +25,6 @@ REACH_S = 5.0
 PATIENCE_S = 120.0
 """Seconds to wait for a cluster to give room to a first worker."""
 
-STARTS = 3
-"""How often Ray on this machine is started before it is given up."""
-
 _OBJECTS_BYTES = 128 << 20  # files go to the run directory, so what Ray passes around is small
 
 
@@ -188,18 +185,16 @@ def _connect(ray: Any, address: str | None, workers: int | None) -> None:
     else:
         wanted = {"address": "local", "num_cpus": workers or os.cpu_count(), "include_dashboard": False, "object_store_memory": _OBJECTS_BYTES,
                   "_node_ip_address": "127.0.0.1", **quiet}  # fmt: skip
-    for tries_left in range(STARTS - 1, -1, -1):
-        try:
-            ray.init(**wanted)
-            return
-        except Exception as problem:  # Ray raises bare exceptions too
-            ray.shutdown()
-            said = " ".join(str(problem).split())
-            if tries_left and address is None and "timed out" in said:
-                continue  # it gives itself half a minute, which a busy machine may not have
-            where = f"the Ray cluster at {address}" if address is not None else "Ray on this machine"
-            raise SpecError(f"{where} cannot be used ({said[:200]}); expected a cluster of the same versions of Ray and Python, and --address HOST:PORT "
-                            "as `ray start --head` prints it") from None  # fmt: skip
+    try:
+        ray.init(**wanted)
+    except Exception as problem:  # Ray raises bare exceptions too
+        ray.shutdown()
+        said = " ".join(str(problem).split())[:200]
+        if address is None:
+            hint = "it gives itself half a minute; run the command again when the machine is less busy, or take --workers N without Ray"
+            raise SpecError(f"Ray did not start on this machine ({said}); {hint}") from None
+        raise SpecError(f"the Ray cluster at {address} cannot be used ({said}); expected one of the same versions of Ray and Python, and --address "
+                        "HOST:PORT as `ray start --head` prints it") from None  # fmt: skip
 
 
 def _reach(address: str) -> None:

@@ -36,6 +36,8 @@ class Job:
                 raise ZeroDivisionError("a bug")
             if what == "late":
                 time.sleep(0.3)
+            if what == "wait":
+                time.sleep(2)
         tell(1)
         return number * number, os.getpid(), self.place.threads, self.place.device, os.environ.get("OMP_NUM_THREADS")
 
