@@ -81,11 +81,11 @@ class Watch:
         found = self.scores = scan(self._sums, end, self.starts, self.prior)
         steps = []
         for at in np.flatnonzero(np.abs(found.score) >= self.alarm):
-            length = int(found.length[at])
-            since = end - length
-            others = tuple(sorted(end - n for n in plausible(found.all[:, at])))
-            steps.append(Step(int(at), since, end - 1, float(found.score[at]), float(found.old[at]), float(found.difference[at]),
-                              float(found.error[at]), float(found.df[at]), others))  # fmt: skip
+            lengths, fine = self._dated(int(at), end)
+            since = end - int(fine.length[0])
+            others = tuple(sorted(end - n for n in plausible(fine.all[:, 0], candidates=lengths)))
+            steps.append(Step(int(at), since, end - 1, float(found.score[at]), float(fine.old[0]), float(fine.difference[0]),
+                              float(fine.error[0]), float(fine.df[0]), others))  # fmt: skip
             self.starts[at] = since
         self.steps += steps
         return steps
@@ -101,6 +101,12 @@ class Watch:
         t = np.abs(np.nan_to_num(self.scores.all[[CANDIDATES.index(n) for n in ODD if n < self._seen]])).max(axis=0, initial=0.0)
         z = np.clip(-ndtri(np.maximum(stdtr(np.maximum(self.scores.df, 1.0), -t), 1e-300)), 0, LARGEST)
         return np.where(np.abs(self.scores.score) >= self.alarm, 0.0, z)
+
+    def _dated(self, at: int, end: int) -> tuple[tuple[int, ...], Scores]:
+        """Return where an alarm's step is put: every number of last observations is tried now, not only the candidates."""
+        lengths = tuple(range(1, min(end, CANDIDATES[-1] + 1)))
+        prior = Prior(np.ravel(self.prior.variance)[[at]], np.ravel(self.prior.df)[[at]])
+        return lengths, scan(self._sums[:, :, [at]], end, self.starts[[at]], prior, candidates=lengths)
 
     def _append(self, values: np.ndarray, weights: np.ndarray) -> None:
         if self._seen + 1 == self._sums.shape[1]:

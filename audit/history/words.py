@@ -18,7 +18,7 @@ def subject(row: Mapping[str, Any]) -> str:
         what = _NAMES.get(metric, _plain(metric)) + (f" of {_plain(row['attribute'])}" if row.get("attribute") else "")
         what += f" ({_plain(group)})" if group else ""
     who = str(row["generator"]) + (f" less {row['baseline']}" if row.get("baseline") else "")
-    marks = ("second rater" if row.get("reader") == "second_rater" else "", "" if row.get("corrected") or metric not in _CORRECTABLE else "as labelled")
+    marks = ("second rater" if row.get("reader") == "second_rater" else "", "" if row.get("corrected") or metric not in _CORRECTABLE else "uncorrected")
     return f"{what}, {who}" + "".join(f", {m}" for m in marks if m)
 
 

@@ -27,6 +27,7 @@ def project(pytester):
     return pytester
 
 
+@pytest.mark.timeout(900)  # six small audits and two inner sessions of pytest
 def test_nights_make_a_baseline_that_a_change_for_the_worse_is_held_against(project):
     for night in ("2026-03-01", "2026-03-02"):
         done = CliRunner().invoke(main, ["nightly", "audit.yaml", "--history", "history.db", "--night", night])
@@ -34,11 +35,11 @@ def test_nights_make_a_baseline_that_a_change_for_the_worse_is_held_against(proj
     with open_history("history.db") as history:
         assert [e.exit_code for e in history.chronicle().entries] == [0, 0]
 
-    project.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=4)
+    project.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:hypothesispytest").assert_outcomes(passed=4)
 
     spec = project.path / "audit.yaml"
     spec.write_text(spec.read_text().replace("population: balanced", "population: professors"))
-    worse = project.runpytest_inprocess("-p", "no:cacheprovider")
+    worse = project.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
     worse.assert_outcomes(failed=4)
     assert "not worse than the last green night 2026-03-02 by more than 0" in worse.stdout.str()
 

@@ -23,7 +23,7 @@ def test_a_planted_step_is_said_with_its_size_its_night_and_its_cause(planted):
     assert move["before"] == pytest.approx(0.3, abs=0.005) and move["after"] == pytest.approx(0.34, abs=0.012)
     assert [(c["what"], c["before"], c["after"], c["likely"]) for c in move["causes"]] == [("weights", "old", "new", True), ("commit", "aaa", "bbb", True)]
     sentence = f"{words.move(move)}; {words.cause(move)}"
-    assert f"fairness discrepancy of gender, plain, as labelled moved to the worse since {day(50)}" in sentence and "weights of plain (old to new) and commit (aaa to bbb)" in sentence
+    assert f"fairness discrepancy of gender, plain, uncorrected moved to the worse since {day(50)}" in sentence and "weights of plain (old to new) and commit (aaa to bbb)" in sentence
 
 
 def test_weights_of_another_generator_are_no_cause(planted):

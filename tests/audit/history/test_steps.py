@@ -68,6 +68,11 @@ def test_too_few_nights_say_nothing(values):
     assert found.score.tolist() == [0.0]
 
 
+def test_an_old_level_needs_four_nights_before_a_new_one_is_tried():
+    tried = dict(zip(CANDIDATES, scanned(np.random.default_rng(15).standard_normal(11)).all[:, 0], strict=False))
+    assert np.isfinite(tried[6]) and np.isnan(tried[8]) and np.isnan(tried[10])
+
+
 def test_the_same_number_every_night_is_no_step_and_no_division_by_zero():
     assert scanned([0.3] * 40).score[0] == 0
     assert scanned([0.3] * 40, prior=Prior(1.0, 3.0)).score[0] == pytest.approx(0, abs=1e-9)
@@ -88,9 +93,9 @@ def test_plausible_beginnings_are_those_the_likelihood_cannot_tell_apart():
 
 def test_the_prior_finds_a_planted_distribution_of_variances():
     rng = np.random.default_rng(7)
-    truth = 2.0 * 12 / rng.chisquare(12, 4000)  # scaled inverse chi-square, d0 = 12, s0^2 = 2
+    truth = 2.0 * 4 / rng.chisquare(4, 4000)  # scaled inverse chi-square, d0 = 4, s0^2 = 2
     found = fit_prior(truth * rng.chisquare(40, 4000) / 40, np.full(4000, 40.0))
-    assert found.variance == pytest.approx(2.0, rel=0.05) and found.df == pytest.approx(12, rel=0.15)
+    assert found.variance == pytest.approx(2.0, rel=0.06) and found.df == pytest.approx(4, rel=0.1)
 
 
 def test_few_series_or_none_that_vary_leave_the_intervals_their_say():
@@ -142,6 +147,14 @@ def test_a_step_is_found_dated_and_becomes_the_new_normal():
     step = seen.steps[0]
     assert step.since == 80 and 80 <= step.found <= 84 and step.score > 0 and step.difference == pytest.approx(4, abs=1.5)
     assert step.since in step.others and seen.starts.tolist() == [0, 0, 80, 0, 0, 0]
+
+
+def test_a_small_step_is_found_late_and_its_beginning_is_not_sure():
+    rng = np.random.default_rng(16)
+    y = rng.standard_normal((120, 6))
+    y[80:, 2] += 1.6
+    (step,) = watch(y, np.ones_like(y)).steps
+    assert step.found - 80 >= 5 and {step.since, 80} <= set(step.others) and len(step.others) > 1
 
 
 def test_a_step_that_goes_back_is_found_twice():
