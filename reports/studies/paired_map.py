@@ -95,7 +95,7 @@ def _finding(m: Row) -> str:
         tones = [r for r in m["changes"] if r["quantity"] == "L" and r["by"] == by and r.get("value") is not None] if by else []
         shown = [f"{_signed(r['value'], 2)} where it was {num.plain(r['stratum'])}" for r in tones]
         each = f" ({num.listing(shown)})" if shown else ""
-        parts.append(f"L* of the skin changes by {_with_interval(lightness)} on average{extra}{each}")
+        parts.append(f"L* of the skin changes by {_with_interval(lightness)} on average{each}{extra}")
     flips = [f for f in m.get("flips") or [] if f.get("attribute") == "gender" and f["differences"][1].get("value") is not None]
     for flip in flips:
         classes, (to_first, to_second), shift = flip["classes"], flip["gained"], flip["differences"][1]
