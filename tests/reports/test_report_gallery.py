@@ -38,7 +38,9 @@ def test_images_of_a_cell_are_those_that_carry_all_its_labels_in_the_order_of_id
     assert [g.label for g in cells] == [f"{a}*{b}" for a in ("feminine", "masculine") for b in ("light", "medium", "dark")]
     assert [t.id for t in cells[0].tiles] == ["0", "6"] and all(len(g.tiles) <= gallery.IN_A_CELL for g in cells)
     example["gallery"]["stylegan2"][0]["labels"].pop("skin_tone")  # nobody can tell which cell it falls into
-    assert [t.id for t in shelf_of(example, run_dir).groups["images-stylegan2-gender.skin_tone-feminine.light"].tiles] == ["6"]
+    groups = shelf_of(example, run_dir).groups
+    assert [t.id for t in groups["images-stylegan2-gender.skin_tone-feminine.light"].tiles] == ["6"]
+    assert len([g for g in groups.values() if g.attribute == "gender*skin_tone"]) == 6
 
 
 def test_links_lead_to_groups_and_an_image_has_one_place(run_dir, example):
