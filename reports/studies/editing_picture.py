@@ -1,4 +1,4 @@
-"""The README's picture of the editing study: ``python -m reports.studies.editing_picture RUN``, identity at equal change, a panel an attribute."""
+"""The README's picture of the editing study, identity at equal change: ``python -m reports.studies.editing_picture RUN``."""
 
 import io
 import sys
@@ -35,7 +35,7 @@ def picture(study: Mapping[str, Any]) -> str:
     if not edits:
         raise ReportError("this run holds no editing study; make one with `genbias run editing`")
     with matplotlib.style.context(["default", _STYLE]):
-        drawn = Figure(figsize=(3.2 * len(edits), 3.5))
+        drawn = Figure(figsize=(3.2 * len(edits), 3.8))
         axes = drawn.subplots(1, len(edits), sharey=True, squeeze=False)[0]
         for at, edit in zip(axes, edits, strict=True):
             _panel(at, edit)
@@ -61,7 +61,7 @@ def _panel(axes: Axes, edit: Mapping[str, Any]) -> None:
     axes.axhline(sum(strangers) / len(strangers), color=_MUTED, linewidth=0.8, linestyle=":")
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlim(left=0)
-    axes.set_title(f"{edit['title']}, towards {edit['towards']}", fontsize=10.5, weight="bold")
+    axes.set_title(f"{edit['title']}\ntowards {edit['towards']}", fontsize=10, weight="bold", loc="left")
     axes.set_xlabel("change of the judge's mean score")
 
 
