@@ -4,11 +4,9 @@ A night that looks odd without being an alarm yet is drawn again with further se
 1947): a step of two standard errors is found within days, and quiet nights cost one run. What is stored of each draw is an observation like any other.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +19,6 @@ if TYPE_CHECKING:
 
 AGAIN = 12
 """How often an odd night is drawn again at most."""
-
-PAGES = {"page": "history.html", "summary": "history.md", "junit": "history.junit.xml"}
-"""What renderers of the group ``genbias.history_renderers`` are called, and where what they return is written."""
-
 
 @dataclass(frozen=True)
 class Nightly:
@@ -114,22 +108,6 @@ def nightly(spec: str, *, history: str, out: str | Path | None = None, night: st
     return _finish(result, found, document, times, stored, log)
 
 
-def pages(document: dict[str, Any], folder: Path) -> list[Path]:
-    """Write a history's document and its pages into a folder, each whole or not at all, and return their paths."""
-    from audit.records import write_whole
-
-    texts = {"history.json": json.dumps(document, indent=1, allow_nan=False)}
-    texts |= {PAGES[name]: str(render(document)) for name, render in sorted(renderers().items()) if name in PAGES}
-    for name, text in texts.items():
-        write_whole(folder / name, text.encode("utf-8"))
-    return [folder / name for name in texts]
-
-
-def renderers() -> dict[str, Callable[[dict[str, Any]], str]]:
-    """Return the installed renderers of a history's document, by name."""
-    return {e.name: e.load() for e in entry_points(group="genbias.history_renderers")}
-
-
 class _Log:
     """Collects sentences, and passes them on as they come."""
 
@@ -199,6 +177,7 @@ def _wait(result: "Result", found: "Night", folder: Path, where: str, why: str, 
 
 def _finish(result: "Result", found: "Night", document: dict[str, Any], times: int, stored: str, log: _Log) -> Nightly:
     from audit.history import words
+    from audit.history.pages import pages
 
     moved = [m for m in document["moves"] if m["found"] == found.night]
     for sentence in (words.missing(document["missing"]), *(words.renaming(r) for r in document["renamed"] if r["night"] == found.night),

@@ -111,7 +111,7 @@ def _told(where: str, suite: str | None, *, every: bool = False) -> dict[str, An
 
 
 def _render(name: str, document: dict[str, Any]) -> str:
-    from audit.nightly import renderers
+    from audit.history.pages import renderers
 
     found = renderers()
     if name not in found:
