@@ -13,6 +13,7 @@ import click
 import yaml
 
 from audit.assets_command import assets
+from audit.bench.command import bench
 from audit.errors import GenbiasError, SpecError
 from audit.history.command import history
 from audit.labelled.commands import calibrate, labels
@@ -63,6 +64,7 @@ def main() -> None:
 
 
 main.add_command(assets)
+main.add_command(bench)
 main.add_command(calibrate)
 main.add_command(calibrate_images)
 main.add_command(history)

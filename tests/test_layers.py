@@ -30,7 +30,7 @@ LAYERS = [
     {"audit.audits"},
     {"audit.history"},
     {"audit.nightly"},
-    {"audit.assets_command", "audit.probe_command", "audit.maps", "audit.prompt_study", "audit.nightly_command"},
+    {"audit.assets_command", "audit.probe_command", "audit.maps", "audit.prompt_study", "audit.nightly_command", "audit.bench"},
     {"audit.cli", "audit.__main__", "audit", "audit.pytest_plugin", "audit.limit_files"},
 ]  # fmt: skip
 """From the bottom up. A module may import its own layer and those below."""
