@@ -118,19 +118,21 @@ class RayEngine:
         remote = self._ray.remote(Actor).options(num_cpus=1, num_gpus=1 if self._gpu else 0, max_restarts=0, max_task_retries=0)
         while len(self._idle) + len(self._starting) + len(self._busy) < wanted:
             actor = remote.remote()
-            self._starting[actor.begin.remote(who(), self._pickled, str(Path.cwd()), self._place.device)] = actor
+            self._starting[actor.begin.remote(who(), self._pickled, str(Path.cwd()), [p for p in sys.path if p], self._place.device)] = actor
 
 
 class Actor:
     """Runs in a Ray worker. It travels by value, because the worker may lack this package; so it imports what it needs, when it needs it."""
 
-    def begin(self, expected: dict[str, str], job: bytes, folder: str, device: str) -> tuple[str, Any]:
+    def begin(self, expected: dict[str, str], job: bytes, folder: str, paths: list[str], device: str) -> tuple[str, Any]:
         """Compare versions, then open the job; returns ("ready", None), ("failed", why) or ("absent", host)."""
         import os
         import pickle
         import socket
+        import sys
 
         host = socket.gethostname()
+        sys.path.extend(p for p in paths if p not in sys.path)  # as a spawned process has them; what is installed here comes first
         if os.path.isdir(folder):  # noqa: PTH112 (nothing is imported that need not be there)
             os.chdir(folder)
         try:
