@@ -34,14 +34,14 @@ class Recipe:
     schedule: list[tuple[int, int]]
     options: dict
 
-    def stage(self, images_seen: int) -> tuple[int, bool]:
-        """Return the image side to train at, and whether this is the first batch of its stage."""
+    def stage(self, images_seen: int) -> int:
+        """Return the image side to train at."""
         start = 0
         for size, images in self.schedule:
             if images_seen < start + images:
-                return size, images_seen == start
+                return size
             start += images
-        return self.schedule[-1][0], False
+        return self.schedule[-1][0]
 
 
 def load_recipe(name: str, changes: dict[str, Any] | None = None) -> Recipe:

@@ -227,8 +227,8 @@ def carry_on(trainer: StyleGAN2Trainer, batch: Batches, out: Path, *, sample: Ca
     saved = time.monotonic()
     with tqdm(total=total, initial=trainer.images_seen, unit="img", desc=recipe.name) as bar:
         while trainer.images_seen < total:
-            resolution, begins = recipe.stage(trainer.images_seen)
-            if begins and resolution != recipe.schedule[0][0]:
+            resolution = recipe.stage(trainer.images_seen)
+            if trainer.images_seen and recipe.stage(max(trainer.images_seen - n, 0)) != resolution:
                 trainer.grow(resolution)
             images, labels = batch(trainer.images_seen, n, resolution)
             images = images.to(trainer.device, memory_format=torch.channels_last)

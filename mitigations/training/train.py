@@ -126,13 +126,15 @@ def install(weights: Path, models: Path) -> list[Path]:
     """Copy trained weights and their log to where the package keeps its models; classifiers are calibrated as well.
 
     Args:
-        weights: a file, or the folder of a grid: its members go to a folder of the grid's name.
+        weights: a file, or the folder of a grid: its members go to a folder of the grid's name, without their discriminators.
         models: where to.
     """
     if weights.is_dir():
         into = models / weights.name
         into.mkdir(exist_ok=True)
-        return [path for member in sorted(weights.glob("*/*.safetensors")) if member.stem == member.parent.name for path in install(member, into)]
+        members = [path for path in sorted(weights.glob("*/*.safetensors")) if path.stem == path.parent.name]
+        return [target for member in members for target in (shutil.copyfile(member, into / member.name),
+                shutil.copyfile(member.with_name("log.jsonl"), into / f"{member.stem}.log.jsonl"))]  # fmt: skip
     made = [models / weights.name, models / f"{weights.stem}.log.jsonl"]
     shutil.copyfile(weights, made[0])
     shutil.copyfile(weights.with_name("log.jsonl"), made[1])

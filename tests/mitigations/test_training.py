@@ -15,7 +15,7 @@ from mitigations.training import instruments
 from mitigations.training.data import PortraitStream, to_signed
 from mitigations.training.discriminator import Discriminator
 from mitigations.training.recipes import load_recipe
-from mitigations.training.stylegan2 import StyleGAN2Trainer
+from mitigations.training.stylegan2 import StyleGAN2Trainer, carry_on
 from mitigations.training.train import train
 
 CHANNELS = {4: 16, 8: 16, 16: 16, 32: 16}
@@ -69,8 +69,16 @@ def test_growing_starts_from_the_smaller_image(tiny_gan):
 
 
 def test_stages_follow_the_schedule(tiny_gan):
-    assert [tiny_gan.stage(n) for n in (0, 16, 63, 64, 80, 1000)] == [
-        (16, True), (16, False), (16, False), (32, True), (32, False), (32, False)]  # fmt: skip
+    assert [tiny_gan.stage(n) for n in (0, 16, 63, 64, 80, 1000)] == [16, 16, 16, 32, 32, 32]
+
+
+def test_every_size_is_prepared_once_even_where_a_stage_is_no_multiple_of_the_batch(tiny_gan, tmp_path, monkeypatch):
+    grown = []
+    monkeypatch.setattr(StyleGAN2Trainer, "grow", lambda self, resolution: grown.append((self.images_seen, resolution)))
+    n = tiny_gan.options["batch"]
+    recipe = replace(tiny_gan, schedule=[(16, n + 1), (32, 2 * n)])
+    carry_on(StyleGAN2Trainer(recipe, torch.device("cpu")), lambda first, n, r: (_real(r)[:n], None), tmp_path, sample=lambda m, r: None)
+    assert grown == [(2 * n, 32)]
 
 
 def test_the_discriminator_takes_every_size():
