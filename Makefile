@@ -35,6 +35,10 @@ maps: $(BIN)/genbias  ## Regenerate the README's paired audit of image-to-image 
 	$(BIN)/genbias run maps --out runs/maps
 	$(BIN)/python -m reports.paired_map_picture runs/maps README.md
 
+professors: $(BIN)/genbias  ## Regenerate the README's study of amplification
+	$(BIN)/genbias run professors --out runs/professors
+	$(BIN)/python -m reports.picture runs/professors reports/pictures/professors.svg
+
 selfcheck: $(BIN)/genbias  ## Regenerate the README's coverage study: hours on two cores
 	$(BIN)/genbias selfcheck --full --out runs/selfcheck; test -f runs/selfcheck/rows.jsonl
 	$(BIN)/python -m reports.coverage_table runs/selfcheck README.md
