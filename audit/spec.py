@@ -281,13 +281,15 @@ def load_spec(name: str, changes: dict[str, Any] | None = None) -> Spec:
         SpecError: with the file, the line, what was found and what was expected.
     """
     path = find_spec(name)
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         raw, tree = yaml.safe_load(text), yaml.compose(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
-        raise SpecError(f"{path} is not YAML{line}: {getattr(error, 'problem', None) or error}") from None
+        raise SpecError(f"{path} is not YAML{line}: {getattr(error, 'problem', None) or ' '.join(str(error).split())}") from None
+    except (ValueError, RecursionError) as error:  # not UTF-8, a date or a number that is none, nested beyond all reading
+        raise SpecError(f"{path} cannot be read as YAML in UTF-8: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise SpecError(f"{path} holds a {type(raw).__name__}; expected a mapping with 'name' and 'generators'")
     for dotted, value in (changes or {}).items():
