@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from audit.bench.clock import in_turn, one_thread
 from audit.bench.features import pair
-from audit.metrics import frechet_distance, kernel_distance_full, neighbour_metrics
+from audit.metrics import frechet_distance, frechet_distance_from_moments, kernel_distance_full, moments, neighbour_metrics
+from audit.metrics.frechet import Moments
 
 K = 5
 PACKAGES = {"clean-fid": "cleanfid", "torch-fidelity": "torch_fidelity", "prdc": "prdc"}
@@ -33,6 +34,7 @@ class Contest(NamedTuple):
         ours, theirs: keys of :data:`WORKS`.
         target: how many times as fast ours is to be; None = none was set.
         digits: that both are to share; None = none was set.
+        moments: whether both are handed means and covariances, made beforehand.
     """
 
     metric: str
@@ -41,11 +43,14 @@ class Contest(NamedTuple):
     theirs: str
     target: float | None = None
     digits: int | None = None
+    moments: bool = False
 
 
 CONTESTS = (
     Contest("Frechet distance", "clean-fid", "frechet", "frechet_clean_fid", 5, 8),
     Contest("Frechet distance", "torch-fidelity", "frechet", "frechet_torch_fidelity", 2, 8),
+    Contest("Frechet distance of moments", "clean-fid", "frechet_of_moments", "frechet_of_moments_clean_fid", 5, 8, moments=True),
+    Contest("Frechet distance of moments", "torch-fidelity", "frechet_of_moments", "frechet_of_moments_torch_fidelity", 2, 8, moments=True),
     Contest("precision, recall, density, coverage", "prdc", "neighbours", "neighbours_prdc", 5, 6),
     Contest("precision, recall", "torch-fidelity", "precision_recall", "precision_recall_torch_fidelity"),
     Contest("kernel distance, all pairs", "clean-fid", "kernel", "kernel_clean_fid"),
@@ -75,15 +80,16 @@ def hold_against_rivals(n: int, d: int, *, repeats: int = 3, memory: bool = True
         if find_spec(PACKAGES[contest.package]) is None:
             rows.append(row | {"note": f"{contest.package} is not installed"})
             continue
+        sides = [moments(x) for x in (generated, reference)] if contest.moments else [generated, reference]
         with one_thread(), redirect_stdout(io.StringIO()):
             for key in (contest.ours, contest.theirs):
-                WORKS[key](*pair(64, 16))  # imports and first allocations are nobody's work
-            took, found = in_turn({key: lambda key=key: WORKS[key](generated, reference) for key in (contest.ours, contest.theirs)}, repeats=repeats)  # type: ignore[misc]
+                WORKS[key](*([moments(x) for x in pair(64, 16)] if contest.moments else pair(64, 16)))  # imports are nobody's work
+            took, found = in_turn({key: lambda key=key, sides=sides: WORKS[key](*sides) for key in (contest.ours, contest.theirs)}, repeats=repeats)  # type: ignore[misc]
         ours, theirs = took[contest.ours], took[contest.theirs]
         row |= {"version": version(contest.package), "seconds": ours.cpu, "seconds_theirs": theirs.cpu, "wall": ours.wall, "wall_theirs": theirs.wall,
                 "ratio": theirs.cpu / max(ours.cpu, 1e-9), "digits": shared_digits(found[contest.ours], found[contest.theirs]),
                 "note": _note(contest)}  # fmt: skip
-        if memory:
+        if memory and not contest.moments:
             row |= {"memory": peak_of(contest.ours, n, d), "memory_theirs": peak_of(contest.theirs, n, d)}
         rows.append(row)
     return rows
@@ -101,7 +107,7 @@ def shared_digits(ours: Any, theirs: Any) -> float:
 
 
 def _note(contest: Contest) -> str:
-    if contest.theirs == "frechet_clean_fid" and not _takes_disp():
+    if contest.package == "clean-fid" and "Frechet" in contest.metric and not _takes_disp():
         return "its formula with a matrix square root that takes the argument disp, which SciPy no longer does"
     return ""
 
@@ -147,6 +153,18 @@ def _frechet_clean_fid(generated: NDArray, reference: NDArray) -> float:
         return float(fid.frechet_distance(*(part for x in sides for part in (x.mean(axis=0), np.cov(x, rowvar=False)))))
 
 
+def _of_moments_clean_fid(generated: Moments, reference: Moments) -> float:
+    with clean_fid() as fid:
+        return float(fid.frechet_distance(generated.mean, generated.covariance, reference.mean, reference.covariance))
+
+
+def _of_moments_torch_fidelity(generated: Moments, reference: Moments) -> float:
+    from torch_fidelity.metric_fid import fid_statistics_to_metric
+
+    sides = [{"mu": side.mean, "sigma": side.covariance} for side in (generated, reference)]
+    return float(fid_statistics_to_metric(*sides, verbose=False)["frechet_inception_distance"])
+
+
 def _kernel_clean_fid(generated: NDArray, reference: NDArray) -> float:
     with clean_fid() as fid:
         return float(fid.kernel_distance(*(x.astype(np.float64) for x in (generated, reference)), num_subsets=1, max_subset_size=len(generated)))
@@ -177,7 +195,10 @@ def _neighbours_prdc(generated: NDArray, reference: NDArray) -> tuple[float, ...
     return tuple(float(found[key]) for key in ("precision", "recall", "density", "coverage"))
 
 
-WORKS: dict[str, Callable[[NDArray, NDArray], Any]] = {
+WORKS: dict[str, Callable[[Any, Any], Any]] = {
+    "frechet_of_moments": frechet_distance_from_moments,
+    "frechet_of_moments_clean_fid": _of_moments_clean_fid,
+    "frechet_of_moments_torch_fidelity": _of_moments_torch_fidelity,
     "frechet": frechet_distance,
     "frechet_clean_fid": _frechet_clean_fid,
     "frechet_torch_fidelity": _frechet_torch_fidelity,
@@ -188,4 +209,4 @@ WORKS: dict[str, Callable[[NDArray, NDArray], Any]] = {
     "kernel": kernel_distance_full,
     "kernel_clean_fid": _kernel_clean_fid,
 }
-"""Pieces of work by name: (n, d) generated and reference features -> a number or a row of numbers."""
+"""Pieces of work by name: (n, d) generated and reference features, or their moments -> a number or a row of numbers."""
