@@ -215,10 +215,11 @@ def test_no_sentence_of_the_reports_promises_too_much():
 def test_every_figure_and_image_has_a_text_alternative(run_dir, small):
     outline = Outline(render(small, run_dir=run_dir))
     pictures = [a for a in outline.all("svg") if a.get("aria-hidden") != "true"]
-    assert len(pictures) == 11 + 3 and all(a.get("aria-labelledby") or a.get("aria-label") for a in pictures)
+    figures, strips, samples = 11, 3, 2 * 6
+    assert len(pictures) == figures + strips + samples and all(a.get("aria-labelledby") or a.get("aria-label") for a in pictures)
     assert all(a.get("role") in ("img", "group") for a in pictures)
-    images = outline.all("img")
-    assert images and any(a["alt"].startswith("Image ") for a in images)
+    assert all("alt" in a for a in outline.all("img"))
+    assert sum(a.get("aria-label", "").startswith("Image ") for a in pictures) == samples
 
 
 def test_every_row_has_a_cell_for_every_column(page):
@@ -272,7 +273,7 @@ def test_every_bar_leads_to_the_images_in_it(run_dir, small):
     wanted = "images-stylegan2-gender.skin_tone-feminine.light"
     figure = re.search(r"<svg[^>]*>(?:(?!</svg>).)*share and count of each cell.*?</svg>", page, re.DOTALL)[0]
     assert f'<a href="#{wanted}" aria-label="Images of StyleGAN2 labelled feminine \u00d7 light">' in figure and wanted in ids
-    table = rows_of(page, "Perceived gender presentation \u00d7 skin tone: share of images by label")
+    table = rows_of(page, "Perceived gender presentation \u00d7 skin_tone: share of images by label")
     assert table and f'<a href="#{wanted}">' in page.split(figure)[1]
     block = page[page.index(f'id="{wanted}"') :].split("</ul>")[0]
     assert 1 <= block.count("<li") <= 4 and all("feminine" in tip and "light" in tip for tip in re.findall(r'<span class="tip">.*?</span>', block))
