@@ -108,6 +108,6 @@ def test_the_shipped_study_pairs_every_generator_with_the_data_of_its_share():
 
     shipped = load_spec("professors")
     arms = training_arms(SimpleNamespace(spec=shipped))
-    assert len(arms) == 54 + 3
+    assert len(arms) == 44 + 3
     assert arms["vae_05_seed2"] == "data_0.05"
     assert set(arms.values()) == {"data_0.5", "data_0.3", "data_0.2", "data_0.1", "data_0.05"}
