@@ -5,7 +5,8 @@ the mean of the observations before them in the same regime, over its standard e
 Sources: Siegmund 1985 (Sequential Analysis, chapter VI) and Lai 1995 (JRSS B 57) for the window-limited likelihood ratio scan; Smyth
 2004 (SAGMB 3:3) for the moderated variance behind it, see :mod:`audit.history.dispersion`.
 Formula: t_n = (mean_post - mean_pre) / (s sqrt(1/W_post + 1/W_pre)), with weighted means (weights are images over the usual number
-of images) and s^2 = (d0 s0^2 + SS) / (d0 + df), SS the squares within both parts and df their number less two. All n have the same
+of images) and s^2 = (d0 s0^2 + SS) / (d0 + df), SS the squares within both parts and df their number less two;
+s^2 is never less than the interval's. All n have the same
 degrees of freedom, so the largest |t| is turned into the normal score of equal tail probability once, and thresholds hold for
 short histories as for long ones.
 No change is a score that is large only as often as :mod:`audit.history.thresholds` says; larger is worse, in either direction.
@@ -103,7 +104,7 @@ def scan(sums: np.ndarray, end: int, starts: np.ndarray, prior: Prior, *, candid
         difference = post[2] / post[1] - old
         between = difference**2 * post[1] * pre[1] / weight
         within = np.maximum(second - first**2 / weight - between, 0.0)
-        variance = (prior.df * prior.variance + within) / df
+        variance = np.maximum((prior.df * prior.variance + within) / df, prior.least)
         error = np.sqrt(variance * (1 / post[1] + 1 / pre[1]))
         t = np.where(usable & (error > 0), difference / error, np.nan)
     none = ~np.isfinite(t).any(axis=0) if len(lengths) else np.ones(len(starts), dtype=bool)

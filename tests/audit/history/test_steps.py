@@ -9,7 +9,7 @@ from audit.history.steps import CANDIDATES, Panel, plausible, scan
 from audit.history.thresholds import alarm_threshold, doubt_threshold
 from audit.history.watch import Watch, watch
 
-NO_PRIOR = Prior(1.0, 0.0)
+NO_PRIOR = Prior(1.0, 0.0, least=0.0)
 
 
 def scanned(values, weights=None, *, prior=NO_PRIOR, start=0):
@@ -175,17 +175,19 @@ def test_what_was_said_on_a_night_is_said_again_when_the_history_is_read():
 
 def test_a_night_looks_odd_before_it_is_an_alarm_and_not_when_all_is_quiet():
     rng = np.random.default_rng(13)
-    seen = watch(rng.standard_normal((60, 4)) * 0.5, np.ones((60, 4)))
+    seen = watch(rng.standard_normal((60, 4)) * 0.8, np.ones((60, 4)))
     quiet = seen.is_odd()
     for _ in range(4):
-        seen.see(np.array([1.1, 0, 0, 0]), np.ones(4))
+        seen.see(np.array([1.9, 0, 0, 0]), np.ones(4))
     assert not quiet and seen.is_odd() and not seen.steps
     seen.see(np.array([30.0, 0, 0, 0]), np.ones(4))
     assert seen.steps and seen.oddness()[0] == 0  # it is an alarm now, nothing is left to decide
 
 
-def test_intervals_twice_as_wide_as_the_spread_cost_no_power():
+def test_nights_are_never_taken_to_differ_by_less_than_their_intervals_say():
     rng = np.random.default_rng(14)
-    y = rng.standard_normal((90, 8)) * 0.5
-    y[70:, 0] += 2  # two standard errors of the interval, four of the spread
-    assert [s.series for s in watch(y, np.ones_like(y)).steps] == [0]
+    y = rng.standard_normal((90, 8)) * 0.3
+    y[89, 0] += 3  # ten times the spread, three standard errors of the interval
+    assert watch(y, np.ones_like(y)).steps == []
+    y[70:, 1] += 3
+    assert [s.series for s in watch(y, np.ones_like(y)).steps] == [1]
