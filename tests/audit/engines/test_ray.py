@@ -19,6 +19,8 @@ ROOT = HERE.parents[2]
 def _said(tmp_path, what, timeout_s=280):
     done = subprocess.run([sys.executable, str(HERE / "ray_runner.py"), str(tmp_path), what], cwd=ROOT, capture_output=True, text=True,
                           env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=timeout_s, check=False)  # fmt: skip
+    if "Ray did not start on this machine" in done.stderr and "timed out during startup" in done.stderr:
+        pytest.skip("Ray gives itself half a minute to start, and this machine was too busy for that; run this test again by itself")
     assert done.returncode == 0, done.stderr[-3000:]
     return {row.pop("name"): row for row in map(json.loads, done.stdout.splitlines())}, done.stderr
 
