@@ -75,7 +75,7 @@ class GroupQuality:
         held = self.quality.against(name, self.reference, ids, units_of=units_of)
         other = f"reference-{self.reference}"
         for attribute in [*self.singles, *self.crossed]:
-            said = self.quality.labels(other, attribute, self.quality.features(other)[1][: held.n], like=name)
+            said = self.quality.labels(other, attribute, self.quality.features(other)[1][: held.pairs or held.n], like=name)
             for at, group in enumerate(cells(attribute)):
                 found: Replicated
                 if said is None:
@@ -85,7 +85,7 @@ class GroupQuality:
                     found = NotMeasured(few.reason if isinstance(few, NotMeasured) else "", held.n)
                 else:
                     found = group_coverage(held.neighbours, said == at)
-                yield GroupNumber("group_coverage", attribute, group, found, f"{held.protocol}, balls of the images labelled so")
+                yield GroupNumber("group_coverage", attribute, group, found, f"{held.protocol_for('coverage')}, balls of the images labelled so")
 
     def _distances(self, name: str) -> Iterator[GroupNumber]:
         if self.reference is None:

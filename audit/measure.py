@@ -170,7 +170,7 @@ def _quality(name: str, quality: Quality, groups: GroupQuality, level: float) ->
     for label in quality.references:
         held = quality.against(name, label)
         for metric, found in held.numbers.items():
-            yield measure_row(name, metric, estimate(found, level=level), group=f"reference:{label}", protocol=held.protocol,
+            yield measure_row(name, metric, estimate(found, level=level), group=f"reference:{label}", protocol=held.protocol_for(metric),
                               level=level)  # fmt: skip
     for number in groups.numbers(name):
         yield measure_row(name, number.metric, estimate(number.found, level=level), attribute=number.attribute, group=number.group,

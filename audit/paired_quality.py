@@ -21,7 +21,7 @@ def quality_rows(quality: Quality, groups: GroupQuality, spec: Spec, candidate: 
             sides = [quality.against(name, label, ids, units_of=units.get(name)) for name in (candidate, baseline)]
             for metric in sides[0].numbers:
                 numbers = [side.numbers[metric] for side in sides]
-                yield _row(spec, metric, None, f"reference:{label}", numbers, sides[0].protocol)
+                yield _row(spec, metric, None, f"reference:{label}", numbers, sides[0].protocol_for(metric))
     sides = [groups.numbers(name, ids, units_of=units.get(name)) for name in (candidate, baseline)]
     after, before = ({(n.metric, n.attribute, n.group): n for n in side} for side in sides)
     for (metric, attribute, group), number in after.items():

@@ -17,6 +17,7 @@ from audit.estimates import NotMeasured
 from audit.fixed_references import hold_fixed, is_fixed, open_fixed
 from audit.labels import MISSING, labels, role_of
 from audit.metrics import shared
+from audit.metrics.frechet_pulls import SPLITS, cloud
 from audit.metrics.replicates import Replicated
 from audit.metrics.resampling import one_unit
 from audit.protocols import protocol as protocol_of
@@ -48,12 +49,18 @@ class Against:
         neighbours: for the coverage of groups; None where nothing was measured.
         n: images on each side.
         protocol: what makes the numbers comparable.
+        pairs: images on each side of which all pairs are compared, where they are fewer; None = n.
     """
 
     numbers: dict[str, Replicated]
     neighbours: shared.Neighbours | None
     n: int
     protocol: str
+    pairs: int | None = None
+
+    def protocol_for(self, metric: str) -> str:
+        """Return what makes one of the numbers comparable."""
+        return self.protocol if self.pairs is None or metric == "fid" else f"{self.protocol}, pairs of the first {self.pairs}"
 
 
 class Quality:
@@ -191,6 +198,11 @@ class Quality:
                 few = one_unit(n, "distance") if largest == n else NotMeasured(
                     f"{largest} of {n} images are of one unit; an interval needs {LEAST} of others", n, "distance")  # fmt: skip
                 return Against(dict.fromkeys(("fid", "kid", *shared.NEIGHBOURS), few), None, n, protocol)
+        pairs = self.spec.pairwise
+        if pairs is not None and pairs < n:
+            part = self._hold(name, label, ids[:pairs], pairs, units_of)
+            clouds, units = self._clouds(name, ids, units_of, other, reference_ids)
+            return Against({**part.numbers, "fid": shared.frechet_replicates(*clouds, ids, **units)}, part.neighbours, n, protocol, pairs)
         reference = self._set(other, reference_ids, "reference", other)
         generated = self._set(name, ids, "generated", units_of)
         both = {"units": generated.units, "reference_units": reference.units}
@@ -211,6 +223,17 @@ class Quality:
             units = self.units(units_of, ids)
             self._sets[key] = shared.prepare(chosen, ids, self.halves(ids, side, units), units=units)
         return self._sets[key]
+
+    def _clouds(self, name: str, ids: np.ndarray, units_of: str, other: str, other_ids: np.ndarray) -> tuple[list, dict]:
+        """Return both sides as the Frechet distance alone wants them, and what their images belong to."""
+        clouds, units = [], {}
+        sides = ((name, ids, "generated", units_of, "units"), (other, other_ids, "reference", other, "reference_units"))
+        for who, chosen, side, dealt, key in sides:
+            features, known = self.features(who)
+            units[key] = self.units(dealt, chosen)
+            rows = features[: len(chosen)] if np.array_equal(chosen, known[: len(chosen)]) else features[np.searchsorted(known, chosen)]
+            clouds.append(cloud(rows, self.halves(chosen, side, units[key])[1 : 1 + SPLITS]))
+        return clouds, units
 
     def halves(self, ids: np.ndarray, side: str, units: np.ndarray | None = None) -> np.ndarray:
         """Return (HALVES + 1, n) flags: everyone, then the halves, the same for every generator that has these images or units.

@@ -184,6 +184,8 @@ class Spec(_Strict):
         gallery: thumbnails shown per generator (and, a third as many, per group); 0 switches them off.
         batch: images drawn at once; results do not depend on it.
         shard: images a file; an interrupted run repeats at most this many.
+        pairwise: images of each set of which KID, precision, recall, density and coverage compare all pairs, the first of each; their
+            cost grows with the square. None = all.
         assets: folder where files named by data manifests are looked for.
         commercial_use: refuse assets whose terms do not allow it, or state none.
         until: "decided" draws shard after shard until every limit is held or broken, at most ``samples`` a generator.
@@ -212,6 +214,7 @@ class Spec(_Strict):
     gallery: Annotated[int, Field(ge=0, le=96)] = 24
     batch: Annotated[int, Field(gt=0)] = 64
     shard: Annotated[int, Field(gt=0)] = 512
+    pairwise: Annotated[int, Field(ge=50)] | None = None
     assets: str | None = None
     commercial_use: bool = False
     study: dict[str, Any] | None = None

@@ -185,3 +185,29 @@ def test_one_unit_is_not_measured_and_says_so(planted, units, said):
     run, spec = planted(n=40, base=(0.6, 1.0, 0.0))
     with_units(run, "base", units)
     assert {m.reason for m in rows_of(run, spec) if m.metric in ("fid", "coverage")} == {said}
+
+
+def test_pairs_of_a_subsample_leave_the_frechet_distance_alone_and_say_so(large):
+    run, spec = large
+    part = spec.model_copy(update={"pairwise": 300})
+    whole, held = quality_of(run, spec).against("base", "balanced"), quality_of(run, part).against("base", "balanced")
+    assert held.numbers["fid"].value == whole.numbers["fid"].value
+    assert np.array_equal(held.numbers["fid"].own, whole.numbers["fid"].own)
+    sides = [run.features(name, "encoder")[:300] for name in ("base", "reference-balanced")]
+    expected = metrics.neighbour_metrics(*sides)
+    for metric in shared.NEIGHBOURS:
+        assert held.numbers[metric].value == pytest.approx(getattr(expected, metric))
+        assert held.numbers[metric].n == 300
+    assert held.numbers["kid"].value == pytest.approx(metrics.kernel_distance_full(*sides))
+    assert held.protocol_for("kid") == f"{whole.protocol}, pairs of the first 300" != held.protocol_for("fid") == whole.protocol
+    found = {(m.generator, m.metric, m.group): m for m in measure(run, part, rng=np.random.default_rng(0)) if m.attribute in (None, "gender")}
+    assert found["base", "precision", "reference:balanced"].n == 300
+    assert "pairs of the first 300" in found["base", "group_coverage", "masculine"].protocol
+    assert "pairs" not in found["base", "fid", "reference:balanced"].protocol
+
+
+def test_more_pairs_than_images_are_all_pairs(large):
+    run, spec = large
+    held = quality_of(run, spec.model_copy(update={"pairwise": 10**6})).against("base", "balanced")
+    assert held.pairs is None
+    assert held.protocol_for("recall") == held.protocol
