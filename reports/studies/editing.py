@@ -98,8 +98,8 @@ def _farthest(edit: Row) -> str:
     if perfect.get("identity") is None:
         return told
     return (f"{told} A perfect edit is known here: the renderer, asked for the same {num.count(int(perfect['images']))} people with this one thing "
-            f"changed, moves the mean score by {_plus(perfect['change'])} and keeps a similarity of {num.signed(perfect['identity'], 2)}, because the "
-            "embedding itself is not blind to it.")  # fmt: skip
+            f"changed, moves the mean score by {_plus(perfect['change'])} and keeps a similarity of {num.signed(perfect['identity'], 2)}: what "
+            "the embedding itself makes of such a change.")  # fmt: skip
 
 
 def _curves(study: Study, edit: Row, key: str) -> Markup:
