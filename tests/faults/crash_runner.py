@@ -1,6 +1,6 @@
 """Runs a tiny audit again and again in forked processes, kills it, and says whether it then ends like one that nobody killed.
 
-    python crash_runner.py FOLDER points SIZE | random KILLS SIZE | altered
+    python crash_runner.py FOLDER [points:SIZE:STRIDE] [random:KILLS:SIZE] [altered]
 
 Forked and not started anew, because an import of torch costs more than the audit. Prints one JSON object a trial.
 """
@@ -136,19 +136,20 @@ def trial(spec, out, whole, **facts):
     shutil.rmtree(out)
 
 
-def points(folder, size):
+def points(folder, size, stride):
+    """Kill at point 1, 1 + stride, ... until a run ends before its point comes."""
     spec = spec_of(size)
     whole = finish(spec, folder / "whole")
-    k, alive = 0, False
+    k, alive = 1, False
     while not alive:
-        k += 1
         _, status = os.waitpid(begin(spec, folder / "r", k), 0)
         alive = status == 0
-        trial(spec, folder / "r", whole, point=k, died=os.WIFSIGNALED(status))
+        trial(spec, folder / "r", whole, trial="points", point=k, died=os.WIFSIGNALED(status))
+        k += int(stride)
 
 
 def at_random(folder, kills, size):
-    spec, luck, done = spec_of(size), random.Random(5), 0
+    spec, luck, done, kills = spec_of(size), random.Random(5), 0, int(kills)
     began = time.monotonic()
     whole = finish(spec, folder / "whole")
     usual = time.monotonic() - began
@@ -163,7 +164,7 @@ def at_random(folder, kills, size):
                 os.waitpid(child, 0)
                 hits += 1
         done += hits
-        trial(spec, folder / "r", whole, kills=hits)
+        trial(spec, folder / "r", whole, trial="random", kills=hits)
 
 
 def altered(folder):
@@ -172,10 +173,12 @@ def altered(folder):
     whole = finish(spec, folder / "whole")
     file = folder / "whole" / "result.json"
     file.write_text(file.read_text().replace('"images": 10', '"images": 11'))
-    report(same=found(folder / "whole", spec) == whole)
+    report(trial="altered", same=found(folder / "whole", spec) == whole)
 
 
 if __name__ == "__main__":
-    where, what, *rest = sys.argv[1:]
-    Path(where).mkdir(parents=True, exist_ok=True)
-    {"points": points, "random": lambda f, k, s: at_random(f, int(k), s), "altered": altered}[what](Path(where), *rest)
+    for at, words in enumerate(sys.argv[2:]):
+        what, *rest = words.split(":")
+        where = Path(sys.argv[1]) / str(at)
+        where.mkdir(parents=True)
+        {"points": points, "random": at_random, "altered": altered}[what](where, *rest)
