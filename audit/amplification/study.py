@@ -86,10 +86,22 @@ def _rows(context: "StudyContext", name: str, arm: str | None, attribute: str, g
         change = exaggeration(share, data)
         found.append({"generator": name, "family": family_of(spec, name), "control": spec.source == "mapped", "trained_on": spec.trained_on, "data": arm, "true_share": truth,
                       "attribute": attribute, "group": group, "reader": reader, "share": _plain(share), "training_share": _plain(data),
-                      "difference": _plain(change.difference), "ratio": _plain(change.ratio), "log_odds": _plain(change.log_odds),
+                      "difference": _plain(change.difference), "ratio": _plain(change.ratio), "log_odds": _plain(change.log_odds), "smoothed": _smoothed(share, data),
                       "at_most": _plain(at_most_missing(count, n, level=context.spec.level)) if reader == READERS[0] else None,
                       "outcome": _outcome(change.difference)})  # fmt: skip
     return found
+
+
+def _smoothed(share: Measurement, data: Measurement) -> float | None:
+    """Return the change of log odds with half an image added to either side, which a share of 0 has too.
+
+    Haldane 1956 and Anscombe 1956. A family's runs are averaged by it: to leave out those in which the minority was never drawn would leave
+    out the strongest evidence that it shrinks.
+    """
+    if isinstance(share, NotMeasured) or isinstance(data, NotMeasured):
+        return None
+    ends = [np.log((e.value * e.n + 0.5) / ((1 - e.value) * e.n + 0.5)) for e in (share, data)]
+    return float(ends[0] - ends[1])
 
 
 def _outcome(change: Measurement) -> str:
@@ -113,17 +125,17 @@ def _families(rows: Sequence[dict], minority: dict[str, str], level: float) -> l
 
 
 def _family(title: str, rows: Sequence[dict], level: float) -> dict:
-    """Return the mean change of log odds of one family with the training run as the unit, at each share and over all below a half."""
+    """Return the mean change of (smoothed) log odds of one family with the training run as the unit, at each share and over all below a half."""
     shares = sorted({r["true_share"] for r in rows}, reverse=True)
     each = []
     for share in shares:
-        values = [r["log_odds"]["value"] for r in rows if r["true_share"] == share and r["log_odds"]["value"] is not None]
+        values = [r["smoothed"] for r in rows if r["true_share"] == share and r["smoothed"] is not None]
         each.append({"true_share": share, "runs": sum(r["true_share"] == share for r in rows), "measured": len(values),
                      "log_odds": _plain(metrics.between_runs(values, level=level, unit="nats"))})  # fmt: skip
     minor = [r for r in rows if r["true_share"] < 0.5]
-    values = [r["log_odds"]["value"] for r in minor if r["log_odds"]["value"] is not None]
+    values = [r["smoothed"] for r in minor if r["smoothed"] is not None]
     mean = metrics.between_runs(values, level=level, unit="nats")
-    return {"family": title, "control": any(r["control"] for r in rows), "runs": len(minor), "measured": len(values), "lost": len(minor) - len(values), "log_odds": _plain(mean),
+    return {"family": title, "control": any(r["control"] for r in rows), "runs": len(minor), "measured": len(values), "log_odds": _plain(mean),
             "p_value": _student(values), "by_share": each}  # fmt: skip
 
 

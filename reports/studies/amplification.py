@@ -1,6 +1,6 @@
 """The study of amplification on the page: generated against training share, what became of each family, and the minority's quality."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -20,7 +20,7 @@ TITLE = "Do they exaggerate the skew of their data?"
 
 Row = dict[str, Any]
 
-TICKS = (0.01, 0.05, 0.2, 0.5)
+TICKS = (0.01, 0.05, 0.2)
 """Shares written on the scales."""
 
 WORDS = {"shrinks": "shrink", "grows": "grow"}
@@ -40,7 +40,7 @@ def section(study: Study, result: Result) -> Markup:
             raise ReportError(f"the study of amplification holds no rows of {minority.get('attribute')}; run the genbias command again")
         name = _name(reading, minority)
         blocks += [heading(f"Share of images {name}", anchor=f"amplification-{num.plain(minority.get('attribute'))}"),
-                   paragraph(finding(families, name)),
+                   paragraph(finding(families, name, _second(study, minority))),
                    pair(figure(_shares(rows, f"amplification-shares-{at}", name)), figure(_forest(families, f"amplification-forest-{at}", name))),
                    folded("Every generator, every reader", _all_rows(study, minority, name))]  # fmt: skip
         quality = _of(study, minority, "quality", by_reader=False)
@@ -54,17 +54,24 @@ def section(study: Study, result: Result) -> Markup:
 def markdown(study: Study, result: Result) -> str:
     """Return a sentence for each minority."""
     reading = Reading(result)
-    return "\n\n".join(finding(_of(study, m, "families"), _name(reading, m)) for m in study.get("minority", []))
+    return "\n\n".join(finding(_of(study, m, "families"), _name(reading, m), _second(study, m)) for m in study.get("minority", []))
 
 
-def finding(families: Sequence[Row], name: str) -> str:
-    """Return what became of a minority's share, in one or two sentences that say what cannot be concluded."""
+def finding(families: Sequence[Row], name: str, second: Mapping[str, str] | None = None) -> str:
+    """Return what became of a minority's share, in one or two sentences that say what cannot be concluded.
+
+    Args:
+        families: what the best reader found of each family.
+        name: of the images, e.g. "labelled feminine".
+        second: what the second rater found, by family.
+    """
     said, controls = [], [f for f in families if f.get("control")]
     families = [f for f in families if not f.get("control")]
     for outcome, verb in WORDS.items():
         found = [f for f in families if f.get("outcome") == outcome]
         if found:
-            each = [f"{num.plain(f['family'])} (log odds {_number(f['log_odds'])}, adjusted p {num.p_value(f.get('p_adjusted'))})" for f in found]
+            each = [f"{num.plain(f['family'])} (log odds {_number(f['log_odds'])}, adjusted p {num.p_value(f.get('p_adjusted'))}{_asked(f, second)})"
+                    for f in found]  # fmt: skip
             said.append(f"{num.listing(each)} {verb if len(found) > 1 else outcome} the share of images {name}")
     open_ = [num.plain(f["family"]) for f in families if f.get("outcome") == "cannot tell"]
     if open_:
@@ -77,6 +84,19 @@ def finding(families: Sequence[Row], name: str) -> str:
         text += (f" {num.plain(f['family'])}, which no generator drew, changes the log odds by {_number(f['log_odds'])}: as much may be the "
                  "instrument's and not a generator's.")  # fmt: skip
     return text
+
+
+def _asked(family: Row, second: Mapping[str, str] | None) -> str:
+    """Return whether the second rater agrees, in a few words."""
+    said = (second or {}).get(family["family"])
+    if said is None:
+        return ""
+    return "; the second rater agrees" if said == family["outcome"] else "; the second rater cannot tell" if said == "cannot tell" else "; the second rater does not agree"
+
+
+def _second(study: Study, minority: Row) -> dict[str, str]:
+    return {f["family"]: f["outcome"] for f in study.get("families", [])
+            if (f.get("attribute"), f.get("group"), f.get("reader")) == (minority.get("attribute"), minority.get("group"), "second rater")}  # fmt: skip
 
 
 def quality_finding(quality: Sequence[Row], name: str) -> str:

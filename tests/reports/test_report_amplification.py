@@ -49,6 +49,12 @@ def test_the_finding_names_who_shrinks_who_grows_and_what_cannot_be_told(study):
     assert "for Once there are too few runs to say" in text
 
 
+@pytest.mark.parametrize(("said", "words"), [
+    ("shrinks", "; the second rater agrees)"), ("cannot tell", "; the second rater cannot tell)"), ("grows", "; the second rater does not agree)")])  # fmt: skip
+def test_the_finding_says_whether_the_second_rater_agrees(study, said, words):
+    assert f"adjusted p 0.010{words} shrinks the share" in finding(study["families"], "labelled feminine", {"DCGAN": said})
+
+
 def test_what_a_control_does_is_said_apart(study):
     families = [*study["families"], {**family("Blurred data", "shrinks", -0.2, 0.01), "control": True}]
     text = finding(families, "labelled feminine")

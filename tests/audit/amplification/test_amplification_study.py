@@ -72,6 +72,18 @@ def test_a_mapped_source_is_a_control_and_no_generator(found):
     assert {r["family"]: r["control"] for r in found["rows"]} == {"Shrinks": False, "Grows": False, "Copies": False, "No data arm": False, "Blurred": True}
 
 
+def test_a_run_that_never_drew_the_minority_counts_most_of_all_and_is_not_left_out():
+    from audit.amplification.study import _family, _smoothed
+    from audit.estimates import Estimate
+
+    none, some, data = Estimate(0.0, 0.0, 0.002, 2000), Estimate(0.01, 0.006, 0.016, 2000), Estimate(0.05, 0.04, 0.06, 2000)
+    values = [_smoothed(none, data), _smoothed(some, data)]
+    assert values[0] < values[1] < 0
+    assert values[1] == pytest.approx(-1.65, abs=0.05)  # log odds of 1 % less those of 5 %
+    rows = [{"true_share": 0.05, "smoothed": v, "control": False} for v in values]
+    assert _family("f", rows, 0.95)["measured"] == 2
+
+
 def test_without_a_training_arm_the_shares_are_exactly_known_but_for_the_training_sets_luck(found):
     row = rows(found, "untold")
     assert row["data"] is None
