@@ -141,3 +141,10 @@ def test_too_few_images_are_refused_or_not_measured():
 def test_impossible_neighbours_are_refused(arguments):
     with pytest.raises(MetricError):
         neighbour_metrics(np.ones((9, 2)), np.ones((9, 2)), **arguments)
+
+
+@pytest.mark.parametrize("width", [1.0, 1e-2])
+def test_what_float32_cannot_tell_apart_is_told_apart_in_float64(width):
+    rng = np.random.default_rng(11)  # sets large enough that the first look is in float32, and clusters narrower than it sees
+    gen, ref = (rng.integers(0, 3, (900, 1)) * 2.0 + width * rng.standard_normal((900, 5)) + 30 for _ in range(2))
+    assert neighbour_metrics(gen, ref) == pytest.approx(by_hand(gen, ref, 3, 5), abs=1e-12)
