@@ -22,7 +22,8 @@ def _said(tmp_path, what, timeout_s=280):
     if "Ray did not start on this machine" in done.stderr and "timed out during startup" in done.stderr:
         pytest.skip("Ray gives itself half a minute to start, and this machine was too busy for that; run this test again by itself")
     assert done.returncode == 0, done.stderr[-3000:]
-    return {row.pop("name"): row for row in map(json.loads, done.stdout.splitlines())}, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]  # Ray prints beside them
+    return {row.pop("name"): row for row in rows}, done.stderr
 
 
 def test_ray_does_what_the_pool_does(jobs, tmp_path):
