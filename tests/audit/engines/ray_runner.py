@@ -7,14 +7,15 @@ import json
 import sys
 from pathlib import Path
 
-where, what = Path(sys.argv[1]), sys.argv[2]
-sys.path.insert(0, str(where))
-import engine_jobs  # noqa: E402 (written by the test)
+from audit.engines import ray as engine_module
+from audit.engines.choice import Choice, map_tasks
+from audit.engines.ray import RayEngine
+from audit.errors import GenbiasError
 
-from audit.engines import ray as engine_module  # noqa: E402
-from audit.engines.choice import Choice, map_tasks  # noqa: E402
-from audit.engines.ray import RayEngine  # noqa: E402
-from audit.errors import GenbiasError  # noqa: E402
+if __name__ == "__main__":  # pytest looks into every file for examples and must be able to import this one
+    where, what = Path(sys.argv[1]), sys.argv[2]
+    sys.path.insert(0, str(where))
+    import engine_jobs  # (written by the test)
 
 
 def done(engine, tasks):
