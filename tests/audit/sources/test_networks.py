@@ -81,7 +81,7 @@ def test_a_manifest_of_another_latent_or_another_file_is_refused(dcgan, tmp_path
     ({"source": "diffusion", "weights": "dcgan32_celeba"}, SourceError, "not a diffusers pipeline"),
     ({"source": "diffusion", "weights": "pipeline"}, SourceError, "there is no directory 'pipeline' with a diffusers pipeline, and no manifest"),
     ({"source": "text_to_image", "weights": "./x"}, SpecError, "needs the key 'prompts'"),
-    ({"source": "dgan"}, SpecError, "unknown source 'dgan'; expected one of portraits, folder, statistics, callable"),
+    ({"source": "dgan"}, SpecError, "unknown source 'dgan'; expected one of portraits, folder, cifar10, statistics, callable"),
 ])  # fmt: skip
 def test_what_cannot_be_opened_is_a_sentence(spec, error, words):
     with pytest.raises(error, match=words):
