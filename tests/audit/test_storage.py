@@ -12,7 +12,9 @@ from audit.storage import Folder, Remote, open_storage
 def place(tmp_path, monkeypatch):
     """A location in memory, and a cache of its own for the working copy."""
     monkeypatch.setenv("GENBIAS_HOME", str(tmp_path / "cache"))
-    fsspec.filesystem("memory").store.clear()
+    memory = fsspec.filesystem("memory")
+    memory.store.clear()
+    memory.pseudo_dirs[:] = [""]  # other tests in this process leave folders behind
     return "memory://nights/run"
 
 
