@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from audit.assets_command import assets
 from audit.bench.command import bench
+from audit.changes import read_changes
 from audit.errors import GenbiasError, SpecError
 from audit.history.command import history
 from audit.labelled.commands import calibrate, labels
@@ -80,16 +80,6 @@ _device = click.option("--device", default="auto", show_default=True, help="auto
 _workers = click.option("--workers", type=int, metavar="N", help="Processes that draw and read, one a GPU where there are several.")
 
 
-def _changes(pairs: tuple[str, ...]) -> dict[str, Any]:
-    found = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise SpecError(f"--set {pair!r}: expected key=value, e.g. --set gallery=0")
-        found[key] = yaml.safe_load(value)
-    return found
-
-
 @main.command()
 @click.argument("spec")
 @_location
@@ -110,7 +100,7 @@ def run(spec: str, out: str | None, samples: int | None, seed: int | None, pairs
     from audit.audits import run as run_audit
     from audit.spec import load_spec
 
-    changes = _changes(pairs) | {k: v for k, v in (("samples", samples), ("seed", seed)) if v is not None}
+    changes = read_changes(pairs) | {k: v for k, v in (("samples", samples), ("seed", seed)) if v is not None}
     out = out or str(Path("runs") / load_spec(spec, changes).name)
     words = [f"genbias run {spec} --out {out}", *(f"--set {k}={v}" for k, v in changes.items())]
     result = run_audit(spec, out=out, device=device, command=" ".join(words), workers=workers, engine=engine, address=address, **{k.replace(".", "__"): v for k, v in changes.items()})
@@ -221,7 +211,7 @@ def validate(spec: str, pairs: tuple[str, ...], as_json: bool) -> None:
     from audit.audits import check_openable
     from audit.spec import load_spec
 
-    loaded = load_spec(spec, _changes(pairs))
+    loaded = load_spec(spec, read_changes(pairs))
     facts = check_openable(loaded)
     if as_json:
         click.echo(json.dumps(facts, indent=1))
@@ -243,7 +233,7 @@ def plan(spec: str, pilot: Path | None, pairs: tuple[str, ...], as_json: bool) -
     from audit.plan import plan as make_plan
     from audit.spec import load_spec
 
-    loaded = load_spec(spec, _changes(pairs))
+    loaded = load_spec(spec, read_changes(pairs))
     if not loaded.limits:
         raise SpecError(f"{spec} has no limits, so there is nothing to decide; add some under limits")
     needs = make_plan(loaded, calibration_of(loaded), pilot=pilot)

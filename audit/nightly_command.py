@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from audit.errors import SpecError
+from audit.changes import read_changes
 
 
 @click.command()
@@ -38,8 +38,9 @@ def nightly(spec: str, history: str, out: Path | None, night: str | None, sample
     from audit.history import words
     from audit.nightly import nightly as run_night
 
+    changes = {key.replace(".", "__"): value for key, value in read_changes(pairs).items()}
     done = run_night(spec, history=history, out=out, night=night, samples=samples, seed=seed, again=again, commit=commit, wait_s=wait_s,
-                     device=device, workers=workers, say=lambda note: click.echo(f"genbias: {note}", err=True), **_changes(pairs))  # fmt: skip
+                     device=device, workers=workers, say=lambda note: click.echo(f"genbias: {note}", err=True), **changes)  # fmt: skip
     for e in sorted(entry_points(group="genbias.renderers"), key=lambda e: e.name):
         if done.result.path is not None:
             e.load()(done.result.path)
@@ -60,15 +61,3 @@ def nightly(spec: str, history: str, out: Path | None, night: str | None, sample
 def _counted(verdicts: Any) -> str:
     tally = [f"{sum(v.outcome == o for v in verdicts)} {o}" for o in ("held", "broken", "undecided") if any(v.outcome == o for v in verdicts)]
     return f"limits {', '.join(tally)}" if tally else "no limits set"
-
-
-def _changes(pairs: tuple[str, ...]) -> dict[str, Any]:
-    import yaml
-
-    found = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise SpecError(f"--set {pair!r}: expected key=value, e.g. --set gallery=0")
-        found[key.replace(".", "__")] = yaml.safe_load(value)
-    return found

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import click
-import yaml
 
-from audit.errors import SpecError
+from audit.changes import read_changes
 
 
 @click.command("train")
@@ -32,12 +31,7 @@ def train_command(recipe: str, out: Path, seed: int | None, pairs: tuple[str, ..
     from mitigations.training.train import install as install_model
     from mitigations.training.train import train
 
-    changes = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise SpecError(f"--set {pair!r}: expected key=value, e.g. --set options.batch=16")
-        changes[key] = yaml.safe_load(value)
+    changes = read_changes(pairs, "options.batch=16")
     keep_freed_blocks()
     path = train(recipe, out, device=choose_device(device), seed=seed, changes=changes, choice=Choice(engine, workers, address))
     click.echo(str(path))
