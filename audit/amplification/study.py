@@ -166,7 +166,8 @@ def _quality(context: "StudyContext", name: str, arm: str | None, attribute: str
             data = held.get((arm, metric, g)) if arm is not None else None
             cells[g] = {"generated": _of(own), "data": _of(data), "loss": _plain(_difference(own, data))}
         if any(c["generated"] is not None for c in cells.values()):
-            found.append({"generator": name, "family": family_of(context.spec.generators[name], name), "attribute": attribute, "group": group,
+            found.append({"generator": name, "family": family_of(context.spec.generators[name], name),
+                          "control": context.spec.generators[name].source == "mapped", "attribute": attribute, "group": group,
                           "trained_on": context.spec.generators[name].trained_on, "metric": metric, "better": better, "groups": cells,
                           "gap": _gap(cells, group)})  # fmt: skip
     return found

@@ -101,7 +101,7 @@ def _second(study: Study, minority: Row) -> dict[str, str]:
 
 def quality_finding(quality: Sequence[Row], name: str) -> str:
     """Return on how many generators the minority lost more quality than the others."""
-    gaps = [q for q in quality if q["metric"] == "group_fid" and q["gap"].get("value") is not None]
+    gaps = [q for q in quality if q["metric"] == "group_fid" and q["gap"].get("value") is not None and not q.get("control")]
     if not gaps:
         return f"The quality of images {name} could not be compared: too few of them were drawn. More --samples would tell."
     worse, better = sum(q["gap"]["low"] > 0 for q in gaps), sum(q["gap"]["high"] < 0 for q in gaps)

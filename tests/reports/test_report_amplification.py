@@ -72,6 +72,11 @@ def test_the_page_shows_both_figures_with_words_for_those_who_do_not_see_them(st
     assert "lost more quality than the others" in html
 
 
+def test_a_control_is_no_generator_that_lost_quality(study, result):
+    study["quality"].append({**study["quality"][0], "generator": "blurred", "control": True})
+    assert "on 1 of 1 generator that" in str(SECTIONS["amplification"](study, result))
+
+
 def test_names_from_outside_are_text(study, result):
     html = str(SECTIONS["amplification"](study, result))
     assert "<b>Pro" not in html
