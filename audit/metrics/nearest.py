@@ -9,6 +9,7 @@ the result is that of float64 throughout. Where more than one pair in :data:`_RA
 the block is multiplied in float64 instead.
 """
 
+import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -80,13 +81,17 @@ def squared_radii(features: NDArray, ks: tuple[int, ...], keep: Mask, *, block: 
     n = len(features)
     radii = [np.full(keep.shape, -np.inf) for _ in ks]
     scene = _scene(features, features)
+    first = max(ks) + 3 if len(keep) == 1 else _LISTED * max(ks) + 3
+    triangle = None if first * _RARE >= n else _Triangle(scene, first + 1)
     for start in range(0, n, block):
         rows = np.arange(start, min(start + block, n))
-        listed = max(ks) + 3 if len(keep) == 1 else _LISTED * max(ks) + 3
-        exact = listed * _RARE >= n
-        strip = _strip(scene, rows, exact=exact)
+        listed, exact, strip = first, triangle is None, None
         while len(rows):
-            near, distance, sure = (_nearest if exact else _nearest_of_likely)(scene, rows, strip, min(listed, n - 1))
+            if triangle is not None and listed == first:
+                near, distance, sure = _worked_out(scene, rows, *triangle.nearest(rows))
+            else:
+                strip = _strip(scene, rows, exact=exact) if strip is None else strip
+                near, distance, sure = (_nearest if exact else _nearest_of_likely)(scene, rows, strip, min(listed, n - 1))
             unsettled = np.zeros(len(rows), dtype=bool)
             for subset, held in enumerate(keep):
                 rank = held[near].cumsum(axis=1)
@@ -95,11 +100,52 @@ def squared_radii(features: NDArray, ks: tuple[int, ...], keep: Mask, *, block: 
                     unsettled |= held[rows] & ((rank[:, -1] < k) | (values > sure))
                     radius[subset, rows] = np.where(held[rows], np.maximum(values, 0), -np.inf)
             rows, listed = rows[unsettled], listed * _WIDER
-            if len(rows) and not exact and listed * _RARE >= n:
-                exact, strip = True, _strip(scene, rows, exact=True)
-            else:
-                strip = strip[unsettled]
+            strip = None if strip is None else strip[unsettled]
+            if not exact and listed * _RARE >= n:
+                exact, strip = True, None
     return radii
+
+
+class _Triangle:
+    """Each pair of one set looked at once: a block of rows meets itself and the rows after it, which remember the nearest so far.
+
+    Memory is O(n listed) beside the block's.
+
+    Args:
+        scene: of one set.
+        listed: neighbours each image remembers.
+    """
+
+    def __init__(self, scene: _Scene, listed: int) -> None:
+        n = len(scene.left)
+        self._scene, self._listed = scene, listed
+        self._least = np.full((n, listed), np.inf, dtype=np.float32)
+        self._who = np.zeros((n, listed), dtype=np.int64)
+
+    def nearest(self, rows: Rows) -> tuple[Rows, NDArray[np.float32]]:
+        """Return the likely nearest of the next block, (b, listed), in no order, and what their distances surely reach, scaled.
+
+        Blocks are asked for in the order of their rows, each once.
+        """
+        first, last = int(rows[0]), int(rows[-1]) + 1
+        strip = np.empty((len(rows), len(self._scene.left) - first), dtype=np.float32)
+        for columns, least in _at_least(self._scene, rows, first):
+            strip[:, columns[0] - first : columns[-1] + 1 - first] = least
+        strip[np.arange(len(rows)), np.arange(len(rows))] = np.inf
+        for start in range(last, len(self._scene.left), _COLUMNS):
+            later = slice(start, start + _COLUMNS)
+            self._remember(later, strip[:, start - first : start - first + _COLUMNS].T, first)
+        for start in range(0, len(rows), 64):
+            self._remember(slice(first + start, min(first + start + 64, last)), strip[start : start + 64], first)
+        return self._who[first:last], self._least[first:last]
+
+    def _remember(self, images: slice, least: NDArray[np.float32], first: int) -> None:
+        """Keep the nearest of what ``images`` knew and of ``least`` (images, c), their distances to image ``first`` and those after it."""
+        both = np.concatenate([self._least[images], least], axis=1)
+        at = np.argpartition(both, self._listed - 1, axis=1)[:, : self._listed]
+        known = np.take_along_axis(self._who[images], np.minimum(at, self._listed - 1), axis=1)
+        self._who[images] = np.where(at < self._listed, known, at - self._listed + first)
+        self._least[images] = np.take_along_axis(both, at, axis=1)
 
 
 def pairs_within(
@@ -167,8 +213,8 @@ def _strip(scene: _Scene, rows: Rows, *, exact: bool) -> NDArray:
     return strip
 
 
-def _at_least(scene: _Scene, rows: Rows) -> Iterator[tuple[Rows, NDArray[np.float32]]]:
-    """Yield columns, and what the squared distances of ``rows`` to them surely reach, times the square of the scale.
+def _at_least(scene: _Scene, rows: Rows, first: int = 0) -> Iterator[tuple[Rows, NDArray[np.float32]]]:
+    """Yield columns from ``first`` on, and what the squared distances of ``rows`` to them surely reach, times the square of the scale.
 
     The bound on rounding is that of a sum of d products in any order: d eps |x| |y|, and twice that is at most d eps (|x|^2 + |y|^2);
     eps here is twice the unit of rounding, which covers that of coordinates and norms. Less than 1e-30 is added by underflow.
@@ -177,15 +223,21 @@ def _at_least(scene: _Scene, rows: Rows) -> Iterator[tuple[Rows, NDArray[np.floa
     own = _seen(scene, scene.left, rows)
     own *= np.float32(-2)
     norms = (scene.left_norms[rows] * kept - 1e-30).astype(np.float32)[:, None]
-    for columns in _spans(len(scene.right)):
-        found = own @ _seen(scene, scene.right, columns).T
+    for columns in _spans(len(scene.right), first):
+        found = _multiplied(own, _seen(scene, scene.right, columns))
         found += norms
         found += (scene.right_norms[columns] * kept).astype(np.float32)
         yield columns, found
 
 
+def _multiplied(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return left @ right.T, by torch where it is loaded: its products of large blocks are up to a quarter faster than OpenBLAS's."""
+    torch = sys.modules.get("torch")
+    return left @ right.T if torch is None else torch.mm(torch.from_numpy(left), torch.from_numpy(right).t()).numpy()
+
+
 def _seen(scene: _Scene, features: NDArray, rows: Rows) -> NDArray[np.float32]:
-    part = features[rows[0] : rows[-1] + 1]
+    part = features[rows[0] : rows[-1] + 1] if rows[-1] - rows[0] + 1 == len(rows) else features[rows]
     if part.dtype != np.float32 or not 1e-15 < scene.scale < 1e15:
         return ((part - scene.centre) * scene.scale).astype(np.float32)
     seen = part - scene.centre.astype(np.float32)
@@ -202,8 +254,12 @@ def _nearest(scene: _Scene, rows: Rows, strip: Floats, listed: int) -> tuple[Row
 def _nearest_of_likely(scene: _Scene, rows: Rows, strip: NDArray[np.float32], listed: int) -> tuple[Rows, Floats, Floats]:
     """Return the same of the images that may be nearest; beyond what those left out surely reach, others may come between."""
     near = np.argpartition(strip, listed, axis=1)[:, : listed + 1]
-    sure = np.take_along_axis(strip, near, axis=1).max(axis=1) / scene.scale**2
-    distance = _apart(scene, np.repeat(rows, listed + 1), near.ravel()).reshape(near.shape)
+    return _worked_out(scene, rows, near, np.take_along_axis(strip, near, axis=1))
+
+
+def _worked_out(scene: _Scene, rows: Rows, near: Rows, least: NDArray[np.float32]) -> tuple[Rows, Floats, Floats]:
+    sure = least.max(axis=1) / scene.scale**2
+    distance = _apart(scene, np.repeat(rows, near.shape[1]), near.ravel()).reshape(near.shape)
     return _in_order(near, distance, sure)
 
 
@@ -212,8 +268,8 @@ def _in_order(near: Rows, distance: Floats, sure: Floats) -> tuple[Rows, Floats,
     return np.take_along_axis(near, order, axis=1), np.take_along_axis(distance, order, axis=1), sure
 
 
-def _spans(n: int) -> Iterator[Rows]:
-    for start in range(0, n, _COLUMNS):
+def _spans(n: int, first: int = 0) -> Iterator[Rows]:
+    for start in range(first, n, _COLUMNS):
         yield np.arange(start, min(start + _COLUMNS, n))
 
 

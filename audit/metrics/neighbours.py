@@ -28,7 +28,7 @@ from audit.metrics.features import feature_pair
 from audit.metrics.nearest import pairs_within, squared_radii
 from audit.metrics.shares import check_level
 
-_BLOCK = 512
+_BLOCK = 1024
 
 
 class NeighbourMetrics(NamedTuple):

@@ -115,6 +115,26 @@ def test_halves_find_their_own_neighbours(monkeypatch):
             assert (row[~held] == -np.inf).all()
 
 
+@pytest.mark.parametrize("block", [64, 300, 1500])
+def test_each_pair_of_a_set_is_looked_at_once_and_no_neighbour_is_missed(block, monkeypatch):
+    rng = np.random.default_rng(12)
+    x = np.concatenate([rng.standard_normal((1200, 8)), np.repeat(rng.standard_normal((1, 8)), 6, axis=0)]).astype(np.float32)
+    n, looked = len(x), []
+    multiplied = nearest._multiplied
+    monkeypatch.setattr(nearest, "_multiplied", lambda a, b: looked.append(len(a) * len(b)) or multiplied(a, b))
+    keep = np.ones((3, n), dtype=bool)
+    keep[1, rng.permutation(n)[: n // 2]] = keep[2, ::2] = False
+    (whole,) = nearest.squared_radii(x, (5,), keep[:1], block=block)
+    assert sum(looked) == sum(min(block, n - s) * (n - s) for s in range(0, n, block))
+    radii = nearest.squared_radii(x, (3, 5), keep, block=block)
+    x = x.astype(np.float64)
+    for k, found in zip((3, 5), radii, strict=True):
+        for held, row in zip(keep, found, strict=True):
+            distances = np.linalg.norm(x[held][:, None] - x[held][None], axis=2)
+            assert row[held] == pytest.approx(np.sort(distances, axis=1)[:, k] ** 2, abs=1e-12)
+    assert (whole == radii[1][:1]).all()
+
+
 def test_estimates_repeat_with_their_random_numbers_and_hold_the_plain_values():
     rng = np.random.default_rng(8)
     x, y = rng.standard_normal((60, 4)), rng.standard_normal((60, 4))
