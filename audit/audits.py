@@ -16,6 +16,7 @@ from audit.result import Result
 from audit.spec import Spec, load_spec
 
 if TYPE_CHECKING:
+    from audit.faster import Shortcuts
     from audit.records import Run
     from audit.sequential import Walk
 
@@ -164,6 +165,8 @@ def _carry_out(spec: Spec, out: str | Path, device: str, command: str, choice: C
     from audit.comparisons import compare_pairs
     from audit.engines.allocator import keep_freed_blocks
     from audit.engines.local import collect_all, shard_job
+    from audit.engines.threads import settle_threads
+    from audit.faster import Shortcuts
     from audit.group_quality import GroupQuality
     from audit.instruments import open_instruments
     from audit.measure import measure
@@ -178,6 +181,7 @@ def _carry_out(spec: Spec, out: str | Path, device: str, command: str, choice: C
 
     keep_freed_blocks()
     torch.set_flush_denormal(True)
+    settle_threads()
     began = time.perf_counter()
     if spec.until:
         check_sequential(spec)
@@ -190,8 +194,10 @@ def _carry_out(spec: Spec, out: str | Path, device: str, command: str, choice: C
     instruments = open_instruments(spec.instruments, device=here, assets=assets)
     sources = {name: open_source(name, g, device=here, assets=assets) for name, g in spec.generators.items()}
     references = [open_source(f"reference {at}", r, device=here, assets=assets) for at, r in enumerate(spec.references)]
-    identity = _identity(spec, sources, references, instruments)
+    shortcuts = Shortcuts(spec.precision, spec.compile)
+    identity = _identity(spec, sources, references, instruments) | shortcuts.identity
     store = Run(out, identity)
+    sources, instruments, said = _hurried(shortcuts, sources, instruments, here, spec.seed)
     calibration = calibrations["classifier"]
     try:
         with store.locked():
@@ -219,7 +225,7 @@ def _carry_out(spec: Spec, out: str | Path, device: str, command: str, choice: C
                                                                  rng, device))  # fmt: skip
             facts = provenance(seed=spec.seed, spec_digest=digest(asked.model_dump(mode="json")), device=device, command=command)
             facts["weights"] = [_weight(i) for i in instruments]
-            facts["caveats"] = _caveats(instruments, calibration)
+            facts["caveats"] = [*_caveats(instruments, calibration), *said]
             stages: dict[str, float] = {}
             for name in [*sources]:
                 for stage, seconds in store.seconds(name).items():
@@ -243,6 +249,17 @@ def _carry_out(spec: Spec, out: str | Path, device: str, command: str, choice: C
     except KeyboardInterrupt:
         raise RunError(f"interrupted; what was collected is kept in {out}, and the same command continues") from None
     return result
+
+
+def _hurried(shortcuts: "Shortcuts", sources: dict, instruments: list, device: str, seed: int) -> tuple[dict, list, list[str]]:
+    """Return sources and instruments with the shortcuts a spec asks for, tried on a few images, and what to say of them."""
+    from audit.faster import check_shortcuts, hurried_instruments, hurried_source
+
+    if not shortcuts.taken:
+        return sources, instruments, []
+    quick = {name: hurried_source(source, shortcuts, device) for name, source in sources.items()}
+    quick_instruments = hurried_instruments(instruments, shortcuts, device)
+    return quick, quick_instruments, check_shortcuts(sources, quick, instruments, quick_instruments, seed=seed)
 
 
 def _identity(spec: Spec, sources: dict, references: list, instruments: list) -> dict:

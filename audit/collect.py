@@ -7,6 +7,7 @@ ids by one process, and a run ends the same however many worked on it and howeve
 import gc
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -77,6 +78,17 @@ class Portions:
         self.notes.append(f"memory ran out on {images} images of {name!r} at once; went on with {self.size}")
 
 
+class Sides:
+    """Threads beside the one that reads: worth having where a GPU computes and this process would wait for it.
+
+    On a processor they would only take turns with the reading thread: more --workers are what uses its cores.
+    """
+
+    def __init__(self) -> None:
+        self.drawer = ThreadPoolExecutor(1, "genbias-draw", initializer=torch.set_flush_denormal, initargs=(True,))
+        self.writer = ThreadPoolExecutor(1, "genbias-write")
+
+
 Collected = tuple[Entry, dict[int, gallery.Picture]]
 """What one shard came to: the index's entry, its files stored; and the thumbnails that may be wanted, by id."""
 
@@ -95,7 +107,8 @@ def collect(source: ImageSource, instruments: Sequence[Instrument], run: Run, *,
     portions = Portions(plan.batch)
     with tqdm(total=ledger.plan.images, initial=ledger.images_stored, unit="img", desc=plan.name, mininterval=0.5) as bar:
         for shard in ledger.missing:
-            ledger.enter(shard, collect_shard(source, instruments, run, ledger.plan, shard, tell=bar.update, portions=portions))
+            collected = collect_shard(source, instruments, run, ledger.plan, shard, tell=bar.update, portions=portions)
+            ledger.enter(shard, collected)  # type: ignore[arg-type]
     ledger.close()
 
 
@@ -106,7 +119,7 @@ def capped(plan: Pass, source: ImageSource) -> Pass:
 
 
 def collect_shard(source: ImageSource, instruments: Sequence[Instrument], run: Run, plan: Pass, shard: int, *,
-                  tell: Callable[[int], object], portions: Portions) -> Collected:  # fmt: skip
+                  tell: Callable[[int], object], portions: Portions, side: Sides | None = None) -> Collected | Future[Collected]:  # fmt: skip
     """Draw and read the images of one shard and store its files, without listing them.
 
     Args:
@@ -117,6 +130,11 @@ def collect_shard(source: ImageSource, instruments: Sequence[Instrument], run: R
         shard: its number.
         tell: told the number of images after every batch.
         portions: images at once; halved here when memory runs out, which the entry's notes then say.
+        side: threads beside this one, which draw the next batch while this one is read and write while the next shard is drawn; None =
+            one thing after the other. The result is the same.
+
+    Returns:
+        What the shard came to, or with ``side`` the promise of it, kept once its files are stored.
     """
     rows: list[pd.DataFrame] = []
     features: dict[str, list[np.ndarray]] = {}
@@ -124,11 +142,19 @@ def collect_shard(source: ImageSource, instruments: Sequence[Instrument], run: R
     quota = gallery.Quota(plan.thumbnails, plan.attributes)
     seconds = {"draw": 0.0, "read": 0.0}
     ids, at, already = plan.ids(shard), 0, len(portions.notes)
+    drawing: Future[Drawn] | None = None
     while at < len(ids):
         part = ids[at : at + portions.size]
         try:
-            batch, frame, found = _read_batch(source, instruments, plan, part, seconds)
+            batch, spent = _draw(source, plan, part) if drawing is None else drawing.result()
+            after = ids[at + len(part) : at + len(part) + portions.size]
+            drawing = None if side is None or not len(after) else side.drawer.submit(_draw, source, plan, after)
+            seconds["draw"] += spent
+            frame, found = _read(instruments, batch, seconds)
         except Exception as problem:
+            if drawing is not None:
+                wait([drawing])  # its batch is drawn again, smaller
+                drawing = None
             if not ran_out_of_memory(problem):
                 raise
             portions.halve(len(part), plan.name)
@@ -149,15 +175,26 @@ def collect_shard(source: ImageSource, instruments: Sequence[Instrument], run: R
         tell(len(part))
     stored = {name: np.concatenate(parts) for name, parts in features.items()}
     notes = portions.notes[already:]
-    return run.write_files(plan.name, shard, pd.concat(rows, ignore_index=True), stored, seconds, notes), pictures
+
+    def store() -> Collected:
+        return run.write_files(plan.name, shard, pd.concat(rows, ignore_index=True), stored, seconds, notes), pictures
+
+    return store() if side is None else side.writer.submit(store)
 
 
-def _read_batch(source: ImageSource, instruments: Sequence[Instrument], plan: Pass, ids: np.ndarray,
-                seconds: dict[str, float]) -> tuple[Batch, pd.DataFrame, dict[str, np.ndarray]]:  # fmt: skip
-    """Return the batch, its rows and its features; adds up the seconds."""
+Drawn = tuple[Batch, float]
+"""A batch and the seconds it took."""
+
+
+def _draw(source: ImageSource, plan: Pass, ids: np.ndarray) -> Drawn:
     began = time.perf_counter()
     batch = source.draw(ids, image_seeds(plan.seed, ids, stream=plan.stream))
-    drawn = time.perf_counter()
+    return batch, time.perf_counter() - began
+
+
+def _read(instruments: Sequence[Instrument], batch: Batch, seconds: dict[str, float]) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Return the rows of a batch and its features; adds up the seconds."""
+    began = time.perf_counter()
     columns = {"id": batch.ids, "seed": batch.seeds, "status": np.array(batch.status, dtype=object), **batch.columns}
     features = {}
     for instrument in instruments:
@@ -166,9 +203,8 @@ def _read_batch(source: ImageSource, instruments: Sequence[Instrument], plan: Pa
                 features[name] = values
             else:
                 columns[name] = values
-    seconds["draw"] += drawn - began
-    seconds["read"] += time.perf_counter() - drawn
-    return batch, pd.DataFrame(columns), features
+    seconds["read"] += time.perf_counter() - began
+    return pd.DataFrame(columns), features
 
 
 _SAID_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")

@@ -184,6 +184,9 @@ class Spec(_Strict):
         gallery: thumbnails shown per generator (and, a third as many, per group); 0 switches them off.
         batch: images drawn at once; results do not depend on it.
         shard: images a file; an interrupted run repeats at most this many.
+        precision: "bfloat16" runs the networks' convolutions and products in it, where a look at a few images finds that numbers hardly
+            move; see :mod:`audit.faster`.
+        compile: hand the networks to torch.compile, under the same condition.
         pairwise: images of each set of which KID, precision, recall, density and coverage compare all pairs, the first of each; their
             cost grows with the square. None = all.
         assets: folder where files named by data manifests are looked for.
@@ -214,6 +217,8 @@ class Spec(_Strict):
     gallery: Annotated[int, Field(ge=0, le=96)] = 24
     batch: Annotated[int, Field(gt=0)] = 64
     shard: Annotated[int, Field(gt=0)] = 512
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
     pairwise: Annotated[int, Field(ge=50)] | None = None
     assets: str | None = None
     commercial_use: bool = False

@@ -16,7 +16,7 @@ LAYERS = [
      "audit.protocols", "audit.storage"},
     {"audit.sources", "audit.reference_statistics", "audit.instruments", "audit.generators", "audit.records", "audit.metrics", "audit.labels",
      "audit.gallery", "audit.filters"},
-    {"audit.convert", "audit.spec", "audit.collect", "audit.verdicts", "audit.limits", "audit.result", "audit.attribute_rows", "audit.planning",
+    {"audit.convert", "audit.spec", "audit.collect", "audit.faster", "audit.verdicts", "audit.limits", "audit.result", "audit.attribute_rows", "audit.planning",
      "audit.evidence"},
     {"audit.labelled", "audit.label_audits", "audit.studies"},
     {"audit.calibrations", "audit.probe"},

@@ -5,6 +5,7 @@ This module is what a fresh worker process loads first, so it imports nothing he
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,7 +48,10 @@ class Job(Protocol):
         ...
 
     def work(self, task: Any, tell: Tell) -> Any:
-        """Do one task. The same task gives the same result wherever and however often it is done."""
+        """Do one task. The same task gives the same result wherever and however often it is done.
+
+        What is returned may be a ``Future`` of the result, where something is still being written; see :func:`settled`.
+        """
         ...
 
     def describe(self, task: Any) -> str:
@@ -87,11 +91,38 @@ class Alone:
         job.begin(Place(device, alone=True))
 
     def run(self, tasks: Sequence[Any], tell: Tell) -> Iterator[tuple[int, Any]]:
-        for at, task in enumerate(tasks):
-            yield at, self._job.work(task, tell)
+        held: tuple[int, Any] | None = None  # a promise is awaited while the next task is done
+        try:
+            for at, task in enumerate(tasks):
+                result = self._job.work(task, tell)
+                if held is not None:
+                    yield held[0], settled(held[1])
+                    held = None
+                if isinstance(result, Future):
+                    held = at, result
+                else:
+                    yield at, result
+        except GeneratorExit:
+            raise
+        except BaseException:
+            if held is not None:
+                yield held[0], settled(held[1])  # what was done is handed over before the next task's failure is
+            raise
+        if held is not None:
+            yield held[0], settled(held[1])
 
     def close(self) -> None:
         """There is nobody to let go."""
+
+
+def settled(result: Any) -> Any:
+    """Return a result that may have been promised, once it is there.
+
+    Example:
+        >>> settled(3)
+        3
+    """
+    return result.result() if isinstance(result, Future) else result
 
 
 def given_up(job: Job, task: Any, how: str) -> RunError:

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from audit.engines.jobs import TRIES, Job, Place, Tell, given_up
+from audit.engines.jobs import TRIES, Job, Place, Tell, given_up, settled
 from audit.errors import GenbiasError, RunError
 
 _STOP_S = 5.0
@@ -189,7 +189,7 @@ def _serve(pipe: Connection, place: Place) -> None:
         while True:
             task = pickle.loads(pipe.recv_bytes())
             try:
-                result = job.work(task, lambda n: pipe.send(("told", n)))
+                result = settled(job.work(task, lambda n: pipe.send(("told", n))))
             except (BrokenPipeError, EOFError):
                 raise
             except Exception as problem:

@@ -159,11 +159,12 @@ class Actor:
         import pickle
         import socket
 
+        from audit.engines.jobs import settled
         from audit.engines.pool import portable
 
         told: list[int] = []
         try:
-            return "done", (self.job.work(pickle.loads(task), told.append), sum(told))
+            return "done", (settled(self.job.work(pickle.loads(task), told.append)), sum(told))
         except Exception as problem:
             return "failed", portable(problem, socket.gethostname())
 

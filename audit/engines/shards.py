@@ -1,15 +1,17 @@
 """Shards as tasks: a worker opens sources and instruments once, and reads whichever shard it is given."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from audit.collect import Collected, Pass, Portions, collect_shard
+from audit.collect import Collected, Pass, Portions, Sides, collect_shard
 from audit.engines.jobs import Place, Tell
 from audit.errors import RecordError, SourceError
 from audit.records import Run
 
 if TYPE_CHECKING:
+    from audit.faster import Shortcuts
     from audit.instruments.base import Instrument
     from audit.sources.base import ImageSource
     from audit.spec import Spec
@@ -49,12 +51,14 @@ class ShardJob:
         self.spec, self.location, self.identity, self.digests = spec, location, identity, digests
         self._opened = opened
         self._portions: dict[str, Portions] = {}
+        self._side: Sides | None = None
 
     def __getstate__(self) -> dict:
-        return {**vars(self), "_opened": None, "_portions": {}}
+        return {**vars(self), "_opened": None, "_portions": {}, "_side": None}
 
     def begin(self, place: Place) -> None:
         self._device = place.device
+        self._side = Sides() if place.device.startswith("cuda") else None
         self._sources: dict[str | int, ImageSource] = {}
         if place.alone and self._opened is not None:
             sources, references, instruments, self._run = self._opened
@@ -63,6 +67,7 @@ class ShardJob:
             import torch
 
             from audit.engines.allocator import keep_freed_blocks
+            from audit.faster import hurried_instruments
             from audit.instruments import open_instruments
 
             keep_freed_blocks()
@@ -71,20 +76,27 @@ class ShardJob:
                 torch.set_num_threads(place.threads)
             self._run = self._find_run()
             instruments = open_instruments(self.spec.instruments, device=place.device, assets=self._assets)
+            instruments = hurried_instruments(instruments, self._shortcuts, place.device)
         self._instruments = list(instruments)
         self._readers = [i for i in self._instruments if i.role in READERS]
 
-    def work(self, task: ShardTask, tell: Tell) -> Collected:
+    def work(self, task: ShardTask, tell: Tell) -> Collected | Future[Collected]:
         key = task.plan.name if task.reference is None else task.reference
         source = self._source(key)
         portions = self._portions.setdefault(task.plan.name, Portions(task.plan.batch))
         instruments = self._instruments if task.reference is None else self._readers
-        return collect_shard(source, instruments, self._run, task.plan, task.shard, tell=tell, portions=portions)
+        return collect_shard(source, instruments, self._run, task.plan, task.shard, tell=tell, portions=portions, side=self._side)
 
     def describe(self, task: ShardTask) -> str:
         ids = task.plan.ids(task.shard)
         what = "generator" if task.reference is None else "reference"
         return f"shard {task.shard} of {what} {task.plan.name!r} (images {ids[0]} to {ids[-1]})"
+
+    @property
+    def _shortcuts(self) -> "Shortcuts":
+        from audit.faster import Shortcuts
+
+        return Shortcuts(self.spec.precision, self.spec.compile)
 
     @property
     def _assets(self) -> tuple[str, ...]:
@@ -111,5 +123,7 @@ class ShardJob:
             if source.digest != self.digests[key]:
                 raise SourceError(f"a worker opened {name!r} and found other weights or settings (digest {source.digest[:12]}, expected "
                                   f"{self.digests[key][:12]}); make the same files visible to every worker")  # fmt: skip
-            self._sources[key] = source
+            from audit.faster import hurried_source
+
+            self._sources[key] = hurried_source(source, self._shortcuts, self._device) if isinstance(key, str) else source
         return self._sources[key]

@@ -1,9 +1,12 @@
+import threading
+from concurrent.futures import Future
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from audit.collect import Ledger, Pass, Portions, collect, collect_shard, ran_out_of_memory
+from audit.collect import Ledger, Pass, Portions, Sides, collect, collect_shard, ran_out_of_memory
 from audit.errors import RunError, SourceError
 from audit.records import Run
 from audit.sources.base import OK, Batch
@@ -163,6 +166,77 @@ def test_shards_read_in_any_order_give_the_same_run_and_the_same_gallery(tmp_pat
     from audit.gallery import picks
 
     assert {p.name for p in run.path.rglob("*.png")} == {f"{i:07d}.png" for i in picks(run.frame("g"), 12, ("skin_tone",))}
+
+
+def _files(run):
+    return {p.relative_to(run.path): p.read_bytes() for p in run.path.rglob("*.p*") if p.suffix in (".parquet", ".png", ".npy")}
+
+
+def test_drawing_ahead_and_writing_behind_give_the_same_files(tmp_path):
+    plan = Pass("g", 50, seed=1, batch=8, shard=20, thumbnails=6)
+    run, other = Run(tmp_path / "one_by_one", {"seed": 1}), Run(tmp_path / "beside", {"seed": 1})
+    collect(CountingSource(), [MeanColour()], run, plan=plan)
+    ledger, side, source = Ledger(other, plan), Sides(), CountingSource()
+    promised = [collect_shard(source, [MeanColour()], other, plan, k, tell=lambda n: None, portions=Portions(8), side=side) for k in ledger.missing]
+    assert all(isinstance(p, Future) for p in promised)
+    for shard, promise in zip(ledger.missing, promised, strict=True):
+        ledger.enter(shard, promise.result())
+    assert source.drawn == list(range(50))
+    assert _files(run) == _files(other)
+
+
+def test_the_next_batch_is_drawn_while_this_one_is_read(tmp_path):
+    reading, drawn_meanwhile = threading.Event(), threading.Event()
+
+    class Watched(CountingSource):
+        def draw(self, ids, seeds):
+            if ids[0] == 8 and reading.wait(10):
+                drawn_meanwhile.set()
+            return super().draw(ids, seeds)
+
+    class Waiting(MeanColour):
+        def read(self, batch):
+            if batch.ids[0] == 0:
+                reading.set()
+                assert drawn_meanwhile.wait(10)
+            return super().read(batch)
+
+    plan = Pass("g", 16, seed=1, batch=8, shard=16)
+    collect_shard(Watched(), [Waiting()], Run(tmp_path, {"seed": 1}), plan, 0, tell=lambda n: None, portions=Portions(8), side=Sides()).result()
+    assert drawn_meanwhile.is_set()
+
+
+def test_memory_that_runs_out_while_drawing_ahead_halves_the_batch_and_loses_nothing(tmp_path):
+    class Narrow(CountingSource):
+        def draw(self, ids, seeds):
+            if len(ids) > 4:
+                raise MemoryError
+            return super().draw(ids, seeds)
+
+    class Picky(MeanColour):
+        def read(self, batch):
+            if len(batch.ids) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().read(batch)
+
+    plan, run, portions = Pass("g", 24, seed=1, batch=16, shard=24), Run(tmp_path / "r", {"seed": 1}), Portions(16)
+    entry, _ = collect_shard(Narrow(), [Picky()], run, plan, 0, tell=lambda n: None, portions=portions, side=Sides()).result()
+    run.list_shard("g", 0, entry)
+    assert run.frame("g")["id"].tolist() == list(range(24))
+    assert portions.size == 2
+    assert len(entry["notes"]) == 3
+
+
+def test_a_source_that_breaks_while_drawing_ahead_is_told(tmp_path):
+    class Breaking(CountingSource):
+        def draw(self, ids, seeds):
+            if ids[0] == 8:
+                raise SourceError("the generator broke")
+            return super().draw(ids, seeds)
+
+    plan = Pass("g", 24, seed=1, batch=8, shard=24)
+    with pytest.raises(SourceError, match="the generator broke"):
+        collect_shard(Breaking(), [MeanColour()], Run(tmp_path, {"seed": 1}), plan, 0, tell=lambda n: None, portions=Portions(8), side=Sides())
 
 
 def test_a_gallery_continued_after_an_interruption_is_that_of_an_uninterrupted_run(tmp_path):
