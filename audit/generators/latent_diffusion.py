@@ -25,9 +25,12 @@ class LatentDiffusion(nn.Module):
         steps: DDIM steps at sampling time.
         patch: pixels are folded into channels in squares of this side before the autoencoder, which keeps its costly
             full-size layers small; 1 = none.
+        calibrated: whether drawn latents are brought to the mean and spread of the training latents, number by number. A network that
+            predicts means, and few steps, draw them too narrow; what it takes is measured after training and part of the weights.
     """
 
-    def __init__(self, *, autoencoder: dict, unet: dict, scheduler: dict, steps: int = 20, patch: int = 1) -> None:
+    def __init__(self, *, autoencoder: dict, unet: dict, scheduler: dict, steps: int = 20, patch: int = 1,
+                 calibrated: bool = False) -> None:  # fmt: skip
         super().__init__()
         from diffusers import AutoencoderKL, DDIMScheduler, UNet2DModel
 
@@ -41,6 +44,10 @@ class LatentDiffusion(nn.Module):
         # Latents are standardised per channel before diffusion: the statistics are part of the weights.
         self.register_buffer("latent_mean", torch.zeros(1, channels, 1, 1))
         self.register_buffer("latent_scale", torch.ones(1, channels, 1, 1))
+        self.calibrated = calibrated
+        if calibrated:
+            self.register_buffer("draw_scale", torch.ones(1, *self.latent_shape))
+            self.register_buffer("draw_shift", torch.zeros(1, *self.latent_shape))
 
     def encode(self, images: Tensor) -> Tensor:
         """Return standardised latents (n, c, s, s) of images in -1..1."""
@@ -63,7 +70,7 @@ class LatentDiffusion(nn.Module):
         self.scheduler.set_timesteps(self.steps)
         for t in self.scheduler.timesteps[start:]:
             x = self.scheduler.step(self.unet(x, t).sample, t, x, eta=0.0).prev_sample
-        return x
+        return x * self.draw_scale + self.draw_shift if self.calibrated else x
 
     def forward(self, z: Tensor) -> Tensor:
         """Return (n, 3, h, w) float32, nominal range -1..1, from x_T given as (n, z_dim) standard normal numbers."""

@@ -7,7 +7,7 @@ adversarial loss, so that no network that later judges the images takes part in 
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -38,7 +38,10 @@ def train_diffusion(recipe: Recipe, out: Path, device: torch.device, *, sample: 
     latents = _cache_latents(model, stream, recipe.options, out)
     for stage in ("unet", "refine"):
         _fit_unet(model, latents, recipe.options, log, out, sample, stage)
-    _sharpen_decoder(model, stream, recipe.options, log, out)
+    for again, images in enumerate(recipe.options["decoder_images"]):
+        _sharpen_decoder(model, stream, recipe.options, log, out, again=again, images=images)
+    if model.calibrated:
+        _calibrate(model, latents, stream, recipe, log)
     return model
 
 
@@ -68,18 +71,19 @@ def _fit_autoencoder(model: LatentDiffusion, stream: PortraitStream, options: di
     network.eval()
 
 
-def _sharpen_decoder(model: LatentDiffusion, stream: PortraitStream, options: dict, log: TrainingLog, out: Path) -> None:
+def _sharpen_decoder(model: LatentDiffusion, stream: PortraitStream, options: dict, log: TrainingLog, out: Path, *, again: int,
+                     images: int) -> None:  # fmt: skip
     """Fit the decoder alone with absolute errors of pixels and of their differences: the latents stay what the UNet knows."""
-    network, batch, saved = model.autoencoder, options["decoder_batch"], out / "decoder.pt"
+    network, batch, saved = model.autoencoder, options["decoder_batch"], out / (f"decoder_{again}.pt" if again else "decoder.pt")
     parts = nn.ModuleDict({"decoder": network.decoder, "post_quant_conv": network.post_quant_conv})
     if saved.exists():
         parts.load_state_dict(torch.load(saved, map_location=model.latent_mean.device, weights_only=True))
         return
-    steps = options["decoder_images"] // batch
+    steps, first = images // batch, 20_000_000 + 1_000_000 * again
     optimiser = torch.optim.AdamW(parts.parameters(), lr=options["decoder_lr"], weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options["decoder_lr"], total_steps=steps, pct_start=0.1)
     for step in tqdm(range(steps), unit="batch", desc="decoder"):
-        x = to_signed(stream.batch(20_000_000 + step * batch, batch)[0]).to(model.latent_mean.device, memory_format=torch.channels_last)
+        x = to_signed(stream.batch(first + step * batch, batch)[0]).to(model.latent_mean.device, memory_format=torch.channels_last)
         with torch.no_grad():
             raw = model.posterior(x).mean
             raw = raw + 0.05 * model.latent_scale * torch.randn_like(raw)  # sampled latents are not exact either
@@ -93,6 +97,42 @@ def _sharpen_decoder(model: LatentDiffusion, stream: PortraitStream, options: di
         if step % 50 == 0:
             log.write(stage="decoder", images=(step + 1) * batch, mse=F.mse_loss(restored, x).item(), loss=loss.item())
     torch.save(parts.state_dict(), saved)
+
+
+def _calibrate(model: LatentDiffusion, latents: Tensor, stream: PortraitStream, recipe: Recipe, log: TrainingLog) -> None:
+    """Bring drawn latents to the mean and spread of the training latents, and then decoded pixels to the variance of training pixels.
+
+    Neither looks at labels or at features. The second is one factor: a decoder answers latents that are not quite those of images with
+    images that are a little too alike.
+    """
+    draws, some, device = recipe.options["calibration_draws"], min(recipe.options["calibration_draws"], 2000), model.latent_mean.device
+    model.draw_scale.fill_(1)
+    model.draw_shift.zero_()
+    noise = torch.randn((draws, *model.latent_shape), generator=torch.Generator().manual_seed(recipe.seed))
+    with torch.inference_mode():
+        parts = [model.denoise(part.to(device, memory_format=torch.channels_last)).cpu() for part in tqdm(noise.split(250), unit="batch", desc="calibration")]
+        drawn = torch.cat(parts)
+        spread = drawn.std(dim=0, keepdim=True).clamp(min=1e-3)
+        wanted, centre = latents.mean(dim=0, keepdim=True), drawn.mean(dim=0, keepdim=True)
+        matched = latents.std(dim=0, keepdim=True) / spread
+        real = _pixel_variance(to_signed(stream.batch(30_000_000 + a, min(500, some - a))[0]) for a in range(0, some, 500))
+        made = {}
+        for gain in (1.0, 1.05):
+            moved = (drawn[:some] - centre) * (matched * gain) + wanted
+            made[gain] = _pixel_variance(model.decode(part.to(device)).clamp(-1, 1).cpu() for part in moved.split(250))
+    slope = (made[1.05] - made[1.0]) / 0.05
+    gain = min(max(1 + (real - made[1.0]) / slope, 0.9), 1.2) if slope > 0 else 1.0
+    model.draw_scale.copy_(matched * gain)
+    model.draw_shift.copy_(wanted - centre * matched * gain)
+    log.write(stage="calibration", images=draws, spread=float(drawn.std() / latents.std()), pixel_variance=made[1.0], wanted=real, gain=gain)
+
+
+def _pixel_variance(parts: Iterable[Tensor]) -> float:
+    """Return the variance over images, averaged over pixels and colours."""
+    n, total, squares = 0, 0.0, 0.0
+    for images in parts:
+        n, total, squares = n + len(images), total + images.double().sum(dim=0), squares + images.double().square().sum(dim=0)
+    return float((squares / n - (total / n) ** 2).mean())
 
 
 def _edges(restored: Tensor, x: Tensor) -> Tensor:
