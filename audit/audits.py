@@ -196,8 +196,9 @@ def _carry_out(spec: Spec, out: str | Path, device: str, command: str, choice: C
     references = [open_source(f"reference {at}", r, device=here, assets=assets) for at, r in enumerate(spec.references)]
     shortcuts = Shortcuts(spec.precision, spec.compile)
     identity = _identity(spec, sources, references, instruments) | shortcuts.identity
-    store = Run(out, identity)
     sources, instruments, said = _hurried(shortcuts, sources, instruments, here, spec.seed)
+    choice.check()
+    store = Run(out, identity)
     calibration = calibrations["classifier"]
     try:
         with store.locked():

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from audit import gallery
 from audit.errors import RunError
 from audit.instruments.base import Instrument
+from audit.memory import ran_out_of_memory
 from audit.records import Entry, Run
 from audit.seeds import image_seeds
 from audit.sources.base import OK, Batch, ImageSource
@@ -205,20 +206,6 @@ def _read(instruments: Sequence[Instrument], batch: Batch, seconds: dict[str, fl
                 columns[name] = values
     seconds["read"] += time.perf_counter() - began
     return pd.DataFrame(columns), features
-
-
-_SAID_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
-
-
-def ran_out_of_memory(problem: BaseException | None) -> bool:
-    """Whether this exception, or one that it came from, says that memory ran out: torch, NumPy and CUDA each have their own."""
-    while problem is not None:
-        if isinstance(problem, MemoryError | torch.OutOfMemoryError):
-            return True
-        if isinstance(problem, RuntimeError) and any(words in str(problem) for words in _SAID_OF_MEMORY):
-            return True
-        problem = problem.__cause__ or problem.__context__
-    return False
 
 
 class Ledger:

@@ -13,7 +13,7 @@ LAYERS = [
     {"audit.sweeps", "audit.changes", "audit.shapes", "audit.attributes", "audit.estimates", "audit.seeds", "audit.digests", "audit.provenance", "audit.quantities",
      "audit.verdict_text"},
     {"audit.manifests", "audit.readers", "audit.asset_files", "audit.allowed_use", "audit.downloads", "audit.pixels", "audit.portraits", "audit.doctor",
-     "audit.protocols", "audit.storage"},
+     "audit.protocols", "audit.storage", "audit.memory"},
     {"audit.sources", "audit.reference_statistics", "audit.instruments", "audit.generators", "audit.records", "audit.metrics", "audit.labels",
      "audit.gallery", "audit.filters"},
     {"audit.convert", "audit.spec", "audit.collect", "audit.faster", "audit.verdicts", "audit.limits", "audit.result", "audit.attribute_rows", "audit.planning",

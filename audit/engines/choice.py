@@ -1,7 +1,8 @@
 """Which engine a user asked for, and how it is opened."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,17 @@ class Choice:
         if self.address is not None and self.kind != "ray":
             raise SpecError(f"address {self.address!r} is of a Ray cluster; say --engine ray with it, or leave it out")
 
+    def check(self) -> None:
+        """Knock at the cluster, before a run directory is made for nothing.
+
+        Raises:
+            SpecError: Ray is not installed, or nothing answers at the address.
+        """
+        if self.kind == "ray":
+            from audit.engines.ray import check_reachable
+
+            check_reachable(self.address)
+
     @property
     def alone(self) -> bool:
         """Whether the process that asks does the work itself."""
@@ -49,11 +61,13 @@ def opened(choice: Choice, job: Job, *, device: str = "cpu") -> Iterator[Engine]
     Raises:
         GenbiasError: Ray is not installed or cannot be reached, a worker runs another version, or cannot open what it needs.
     """
-    engine = _engine(choice, job, device)
-    try:
-        yield engine
-    finally:
-        engine.close()
+    # Ray prints what its workers died of on stdout, where --json promises one document.
+    with redirect_stdout(sys.stderr) if choice.kind == "ray" else nullcontext():
+        engine = _engine(choice, job, device)
+        try:
+            yield engine
+        finally:
+            engine.close()
 
 
 def _engine(choice: Choice, job: Job, device: str) -> Engine:

@@ -180,6 +180,17 @@ def _installed() -> Any:
     return ray
 
 
+def check_reachable(address: str | None) -> None:
+    """Find Ray, and whoever answers at the address of a cluster.
+
+    Raises:
+        SpecError: Ray is not installed, the address is none, or nobody answers.
+    """
+    _installed()
+    if address is not None:
+        _reach(address)
+
+
 def _connect(ray: Any, address: str | None, workers: int | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is not None:

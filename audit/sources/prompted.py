@@ -19,6 +19,7 @@ from torch import Tensor
 
 from audit.digests import digest
 from audit.errors import SourceError, SpecError
+from audit.memory import ran_out_of_memory
 from audit.sources.base import Batch
 from audit.sources.diffusion import DiffusionSource
 from audit.sources.prompt_limits import cut_prompts, said_of_cut
@@ -85,7 +86,7 @@ class PromptedSource(DiffusionSource):
         try:
             images, flagged = self._ask(seeds, {"prompt": texts.tolist()})
         except SourceError as problem:
-            if not isinstance(problem.__context__, ValueError | RuntimeError) or isinstance(problem.__context__, torch.OutOfMemoryError):
+            if not isinstance(problem.__context__, ValueError | RuntimeError) or ran_out_of_memory(problem):
                 raise
             return self._one_by_one(texts, seeds, problem)
         self._size = (images.shape[2], images.shape[3])

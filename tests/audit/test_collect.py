@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 import torch
 
-from audit.collect import Ledger, Pass, Portions, Sides, collect, collect_shard, ran_out_of_memory
+from audit.collect import Ledger, Pass, Portions, Sides, collect, collect_shard
 from audit.errors import RunError, SourceError
+from audit.memory import ran_out_of_memory
 from audit.records import Run
 from audit.sources.base import OK, Batch
 from audit.sources.portraits import PortraitsSource

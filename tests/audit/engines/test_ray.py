@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from audit.audits import run
 from audit.engines.choice import Choice, opened
+from audit.engines.jobs import Alone
 from audit.engines.versions import other_version, who
 from audit.errors import SpecError
 
@@ -62,6 +64,25 @@ def test_an_address_where_nobody_answers_is_a_sentence_within_seconds(jobs, tmp_
         with pytest.raises(SpecError, match=words) as caught, opened(Choice("ray", 1, address), jobs.Job(tmp_path)):
             raise AssertionError("it answered")
         assert caught.value.exit_code == 2
+
+
+def test_a_cluster_that_does_not_answer_leaves_no_directory(tmp_path):
+    pytest.importorskip("ray")
+    with pytest.raises(SpecError, match="nothing answers at the Ray address"):
+        run("smoke", out=tmp_path / "run", samples=64, engine="ray", address="127.0.0.1:9")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_ray_prints_does_not_come_between_json(capsys, jobs, tmp_path, monkeypatch):
+    def chatty(choice, job, device):
+        sys.stdout.write("(raylet) A worker died\n")
+        return Alone(job, device)
+
+    monkeypatch.setattr("audit.engines.choice._engine", chatty)
+    with opened(Choice("ray"), jobs.Job(tmp_path)):
+        pass
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "(raylet) A worker died\n")
 
 
 def test_without_ray_the_sentence_says_what_to_install(jobs, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from audit.errors import SourceError, SpecError
+from audit.memory import ran_out_of_memory
 from audit.seeds import image_seeds
 from audit.sources.base import OK, REFUSED
 from audit.sources.prompted import PromptedSource, fill_prompts
@@ -119,6 +120,22 @@ def test_a_pipeline_that_draws_for_no_prompt_is_broken_and_not_strict(stubbed, m
         stubbed(**JOBS).draw(IDS, SEEDS)
     with pytest.raises(SourceError, match="failed while drawing"):
         stubbed(**JOBS).draw(IDS[:1], SEEDS[:1])
+
+
+def test_memory_that_runs_out_on_a_processor_is_no_refusal(stubbed, monkeypatch):
+    source, call = stubbed(**JOBS), Stub.__call__
+    assert source.draw(IDS, SEEDS).status == [OK] * 5
+
+    def narrow(self, prompt, **more):
+        if len(prompt) > 1 or prompt == [source.prompts[1][0]]:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        return call(self, prompt, **more)
+
+    monkeypatch.setattr(Stub, "__call__", narrow)
+    for ids in (IDS, IDS[1:2]):  # the pass halves such a batch, and ends where one image is too many
+        with pytest.raises(SourceError, match="can't allocate memory") as caught:
+            source.draw(ids, SEEDS[: len(ids)])
+        assert ran_out_of_memory(caught.value)
 
 
 def test_a_pipeline_whose_device_fails_on_the_way_is_broken_and_its_prompts_are_not_refused(stubbed, monkeypatch):
