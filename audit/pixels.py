@@ -56,6 +56,30 @@ def resize(images: Tensor | Sequence[Tensor], size: int | tuple[int, int], *, fi
     return out
 
 
+def to_device(images: Sequence[Tensor], device: str | torch.device) -> Tensor:
+    """Return equal-sized images as one tensor on a device, (n, ...).
+
+    On the way to a GPU they are put together in pinned memory, which the card copies by itself while this process goes on; torch keeps
+    such buffers and hands them out again.
+
+    Example:
+        >>> to_device([torch.zeros(3, 2, 2), torch.ones(3, 2, 2)], "cpu").shape
+        torch.Size([2, 3, 2, 2])
+    """
+    if torch.device(device).type != "cuda":
+        return torch.stack(list(images)).to(device)
+    buffer = torch.empty((len(images), *images[0].shape), dtype=images[0].dtype, pin_memory=True)
+    torch.stack(list(images), out=buffer)
+    return buffer.to(device, non_blocking=True)
+
+
+def to_host(images: Tensor) -> Tensor:
+    """Return images in this process's memory; from a GPU by way of pinned memory, which is twice as fast or more."""
+    if images.device.type != "cuda":
+        return images
+    return torch.empty(images.shape, dtype=images.dtype, pin_memory=True).copy_(images)
+
+
 def _resize_equal(images: Tensor, target: tuple[int, ...], filter: Filter) -> Tensor:
     if images.ndim != 4 or images.shape[1] != 3:
         raise InstrumentError(f"cannot resize images of shape {tuple(images.shape)}; expected (n, 3, height, width)")

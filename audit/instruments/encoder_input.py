@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from audit.manifests import ImageInput
-from audit.pixels import normalise, resize
+from audit.pixels import normalise, resize, to_device
 
 AGREE = 1e-4
 """Largest difference between device and Pillow, as a share of the range 0..255."""
@@ -76,7 +76,7 @@ class EncoderInput:
         size, mode = self._contract.size, self._contract.resize
         if mode == "clean" and not self._agrees(tuple(images[0].shape[1:])):
             return torch.stack([pillow_resize(image, size) for image in images]).to(self._device)
-        stacked = torch.stack(images).to(self._device)
+        stacked = to_device(images, self._device)
         if mode == "legacy_pytorch":
             return interpolate(stacked.float(), size=(size, size), mode="bilinear", align_corners=False).clamp_(0, 255)
         return resize(stacked, size, filter=self._contract.filter)

@@ -14,7 +14,7 @@ from audit.errors import InstrumentError
 from audit.instruments.alignment import aligned
 from audit.instruments.architectures import build, read_probe
 from audit.manifests import DataFile, ImageInput, Manifest, checksum, load_manifest, resolve, verify
-from audit.pixels import crop, normalise, resize
+from audit.pixels import crop, normalise, resize, to_device
 from audit.sources.base import OK, Batch
 
 Forward = Callable[[Tensor], Tensor]
@@ -166,7 +166,7 @@ def prepare(batch: Batch, rows: Sequence[int], contract: ImageInput, device: str
     if key not in batch.prepared:
         cuts = [_cut(batch, int(i), contract) for i in rows]
         if len({(c.shape, c.dtype) for c in cuts}) == 1:
-            batch.prepared[key] = resize(torch.stack(cuts).to(device), contract.size, filter=contract.filter)
+            batch.prepared[key] = resize(to_device(cuts, device), contract.size, filter=contract.filter)
         else:
             batch.prepared[key] = resize([c.to(device) for c in cuts], contract.size, filter=contract.filter)
     pixels = batch.prepared[key]

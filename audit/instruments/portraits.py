@@ -10,7 +10,7 @@ from audit.digests import digest, file_digest
 from audit.errors import InstrumentError
 from audit.generators.weights import read_weights
 from audit.instruments.portrait_networks import build_network, unit
-from audit.pixels import resize
+from audit.pixels import resize, to_device
 from audit.portraits.models import shipped
 from audit.sources.base import OK, Batch
 
@@ -67,7 +67,7 @@ class PortraitNetwork:
 
     def _forward(self, images: list[torch.Tensor]) -> torch.Tensor:
         if all(image.shape[-2:] == (SIDE, SIDE) for image in images):
-            x = torch.stack(images).to(self.device).float()
+            x = to_device(images, self.device).float()
         else:
             x = resize(images, SIDE).to(self.device)
         with torch.inference_mode():

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from audit.errors import SourceError
-from audit.pixels import finite, to_uint8
+from audit.pixels import finite, to_host, to_uint8
 from audit.seeds import normals, uniforms
 from audit.sources.base import OK, Batch
 
@@ -73,7 +73,7 @@ class LatentSource:
         pixels, finite = _to_pixels(images, self.name)
         status = [OK if good else "not finite" for good in finite]
         columns = {} if self._units is None else {"unit": np.asarray(self._units(seeds), dtype=np.int64)}
-        return Batch(ids, seeds, list(pixels.cpu()), status, columns)
+        return Batch(ids, seeds, list(to_host(pixels)), status, columns)
 
 
 def _to_pixels(images: Tensor, name: str) -> tuple[Tensor, list[bool]]:

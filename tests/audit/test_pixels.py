@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from audit.errors import InstrumentError, SourceError
-from audit.pixels import crop, finite, normalise, resize, to_uint8
+from audit.pixels import crop, finite, normalise, resize, to_device, to_host, to_uint8
 
 TOLERANCE = 0.005  # of 255: both sides work in floating point and differ in the order of summation only
 
@@ -170,3 +170,27 @@ def test_integers_are_not_taken_for_floats():
 def test_a_flat_image_and_no_image_pass():
     assert to_uint8(torch.full((2, 3, 2, 2), 0.5)).unique().tolist() == [191]
     assert to_uint8(torch.empty((0, 3, 2, 2))).shape == (0, 3, 2, 2)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")])])
+def test_images_come_to_a_device_and_back_as_they_are(device):
+    generator = torch.Generator().manual_seed(1)
+    rounds = [[torch.randint(0, 256, (3, 5, 7), generator=generator, dtype=torch.uint8) for _ in range(4)] for _ in range(20)]
+    there = [to_device(images, device) for images in rounds]  # buffers are used again, and nothing is overwritten on its way
+    assert all(t.device.type == device for t in there)
+    for images, found in zip(rounds, there, strict=True):
+        back = to_host(found)
+        assert back.device.type == "cpu"
+        assert torch.equal(back, torch.stack(images))
+
+
+def test_pinned_memory_is_what_a_gpu_is_fed_from(monkeypatch):
+    asked = []
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *shape, **more: asked.append(more.pop("pin_memory")) or empty(*shape, **more))
+    moved = []
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, device, **more: moved.append((str(device), more)) or self)
+    images = [torch.full((3, 2, 2), k, dtype=torch.uint8) for k in range(3)]
+    assert torch.equal(to_device(images, "cuda:0"), torch.stack(images))
+    assert asked == [True]
+    assert moved == [("cuda:0", {"non_blocking": True})]
