@@ -1,8 +1,13 @@
 """What holds for every test."""
 
+import os
 import sys
 
 import pytest
+
+# Runs that are compared byte for byte compute with the same number of threads, whatever else the machine is doing meanwhile.
+if not os.environ.get("OMP_NUM_THREADS"):
+    os.environ.setdefault("MKL_NUM_THREADS", str(os.cpu_count() or 1))
 
 
 @pytest.hookimpl(tryfirst=True)
