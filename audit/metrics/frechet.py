@@ -16,6 +16,7 @@ Departures: float64 throughout, never a jitter on the diagonal; clipped at 0. In
     error on Gaussians of 64 dimensions. The interval is for the distance at this n, not for n without limit.
 """
 
+import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -198,12 +199,27 @@ def distance_of_rows(generated: NDArray, reference: NDArray, *, quick: bool) -> 
 def distance_of_moments(generated: Moments, reference: Moments, *, quick: bool) -> float:
     """Return the distance from moments; quickly, with half of the digits, where it is one of many."""
     distance = ((generated.mean - reference.mean) ** 2).sum() + np.trace(generated.covariance + reference.covariance)
-    product = pivoted_factor(generated.covariance)[0].T @ pivoted_factor(reference.covariance)[0]
+    product = _factor(generated.covariance).T @ _factor(reference.covariance)
     return max(float(distance) - 2 * overlap(product, _squares(product), spread=None if quick else float(distance)), 0.0)
 
 
+def _factor(covariance: Floats) -> Floats:
+    """Return L with L L' = covariance: plain Cholesky, and with pivoting only where a direction may be empty, which takes twice as long."""
+    try:
+        factor = np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        return pivoted_factor(covariance)[0]
+    pivots = np.diagonal(factor) ** 2
+    surely_full = pivots.min() > _UNITS * len(pivots) * np.finfo(np.float64).eps * np.diagonal(covariance).max()
+    return factor if surely_full else pivoted_factor(covariance)[0]
+
+
 def _squares(product: Floats) -> Floats:
-    return np.linalg.eigvalsh(product @ product.T if len(product) <= len(product.T) else product.T @ product)
+    square = product @ product.T if len(product) <= len(product.T) else product.T @ product
+    torch = sys.modules.get("torch")
+    if torch is None or not square.size:
+        return np.linalg.eigvalsh(square)
+    return torch.linalg.eigvalsh(torch.from_numpy(square)).numpy()  # where it is loaded: twice as fast as OpenBLAS's
 
 
 def overlap(product: Floats, squares: Floats, *, spread: float | None) -> float:

@@ -1,11 +1,14 @@
 """Frechet distance: closed forms, identical sets, few images in many dimensions, and an interval for this n."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from audit.errors import MetricError
 from audit.estimates import NotMeasured
+from audit.metrics import frechet
 from audit.metrics.features import identical_inputs
 from audit.metrics.frechet import (
     Moments,
@@ -160,3 +163,26 @@ def test_what_has_no_distance_is_refused(generated, reference):
 def test_moments_that_do_not_fit_are_refused(bad):
     with pytest.raises(MetricError):
         frechet_distance_from_moments(bad, Moments(np.zeros(3), np.eye(3), 5))
+
+
+def test_plain_cholesky_serves_full_covariances_and_pivoting_the_others(monkeypatch):
+    rng = np.random.default_rng(13)
+    full = np.cov(rng.standard_normal((200, 30)), rowvar=False)
+    thin = np.cov(rng.standard_normal((200, 29)) @ rng.standard_normal((29, 30)), rowvar=False)  # one direction is empty
+    asked = []
+    pivoted = frechet.pivoted_factor
+    monkeypatch.setattr(frechet, "pivoted_factor", lambda c: asked.append(len(c)) or pivoted(c))
+    for covariance, expected in ((full, []), (thin, [30]), (thin + 1e-15 * np.eye(30), [30])):
+        asked.clear()
+        factor = frechet._factor(covariance)
+        assert asked == expected
+        assert np.allclose(factor @ factor.T, covariance, atol=1e-12 * np.abs(covariance).max())
+
+
+def test_the_distance_is_the_same_whether_torch_is_loaded_or_not(monkeypatch):
+    pytest.importorskip("torch")
+    rng = np.random.default_rng(14)
+    gen, ref = rng.standard_normal((300, 40)) * 1.3, rng.standard_normal((300, 40))
+    with_torch = frechet.frechet_distance(gen, ref)
+    monkeypatch.setattr(frechet, "sys", SimpleNamespace(modules={}))
+    assert frechet.frechet_distance(gen, ref) == pytest.approx(with_torch, rel=1e-12)
