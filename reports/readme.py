@@ -80,9 +80,11 @@ def _short(result: dict[str, Any], attribute: str) -> str:
 
 
 def _made(result: dict[str, Any]) -> str:
-    stages, facts = result["timings"]["seconds"], result["provenance"]
-    seconds = max(stages["total"], sum(v for k, v in stages.items() if k != "total"))  # a continued run drew most of it before
-    return f"{result['generators'][0]['images']:,} images a generator, seed {facts['seed']}, {seconds:.0f} s on {facts['device']}."
+    stages, facts, workers = result["timings"]["seconds"], result["provenance"], result["timings"].get("workers") or 1
+    added_up = sum(v for k, v in stages.items() if k != "total")  # of all workers; a continued run drew most of it before
+    seconds = stages["total"] if workers > 1 else max(stages["total"], added_up)
+    where = facts["device"] + (f" with {workers} workers" if workers > 1 else "")
+    return f"{result['generators'][0]['images']:,} images a generator, seed {facts['seed']}, {seconds:.0f} s on {where}."
 
 
 def _cell(result: dict[str, Any], generator: str, metric: str, *, attribute: str | None = None, group: str | None = None) -> str:

@@ -52,6 +52,14 @@ def test_a_row_holds_both_numbers_the_difference_both_raters_and_the_price(examp
     assert rows[-1].startswith("Each cell: baseline \u2192 mitigated, then the difference with its 95% interval")
 
 
+def test_the_time_is_that_of_the_wall_where_several_worked(example):
+    timings = {"seconds": {"draw": 900.0, "read": 200.0, "measure": 80.0, "total": 700.0}}
+    alone = {**example, "timings": timings}
+    several = {**example, "timings": timings | {"workers": 2}}
+    assert readme.mitigations(alone).splitlines()[-1].endswith(", 1180 s on cpu.")  # a continued run drew most of it before
+    assert readme.mitigations(several).splitlines()[-1].endswith(", 700 s on cpu with 2 workers.")
+
+
 def test_what_was_not_compared_says_why(example):
     for row in example["comparisons"]:
         if row["metric"] == "fid" and row["generator"] == "magnet":
