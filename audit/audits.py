@@ -10,6 +10,7 @@ from audit.attributes import ATTRIBUTES, parts
 from audit.calibrations import Calibration
 from audit.digests import digest
 from audit.engines import Choice, Engine, opened
+from audit.engines.threads import on_idle_cores
 from audit.errors import RunError, SpecError
 from audit.labels import cells
 from audit.result import Result
@@ -159,13 +160,17 @@ def readable(classifiers: list[str], assets: str | Path | None) -> list[str]:
 
 
 def _carry_out(spec: Spec, out: str | Path, device: str, command: str, choice: Choice) -> Result:
+    with on_idle_cores():
+        return _audit(spec, out, device, command, choice)
+
+
+def _audit(spec: Spec, out: str | Path, device: str, command: str, choice: Choice) -> Result:
     import torch
 
     from audit import gallery
     from audit.comparisons import compare_pairs
     from audit.engines.allocator import keep_freed_blocks
     from audit.engines.local import collect_all, shard_job
-    from audit.engines.threads import settle_threads
     from audit.faster import Shortcuts
     from audit.group_quality import GroupQuality
     from audit.instruments import open_instruments
@@ -181,7 +186,6 @@ def _carry_out(spec: Spec, out: str | Path, device: str, command: str, choice: C
 
     keep_freed_blocks()
     torch.set_flush_denormal(True)
-    settle_threads()
     began = time.perf_counter()
     if spec.until:
         check_sequential(spec)

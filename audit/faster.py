@@ -79,7 +79,9 @@ class FasterSource:
         self._source, self._shortcuts, self._device = _compiled(source, shortcuts), shortcuts, device
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(vars(self)["_source"], name)
+        if "_source" not in vars(self):  # a copy that is being made
+            raise AttributeError(name)
+        return getattr(self._source, name)
 
     def draw(self, ids: np.ndarray, seeds: np.ndarray) -> Batch:
         """Draw as the source does."""
@@ -94,7 +96,9 @@ class FasterInstrument:
         self._instrument, self._shortcuts, self._device = _compiled(instrument, shortcuts), shortcuts, device
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(vars(self)["_instrument"], name)
+        if "_instrument" not in vars(self):  # a copy that is being made
+            raise AttributeError(name)
+        return getattr(self._instrument, name)
 
     def read(self, batch: Batch) -> dict[str, np.ndarray]:
         """Read as the instrument does."""

@@ -6,6 +6,8 @@ shares it: measured on two cores with one busy, two threads were thirty times sl
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _LOOK_S = 0.1
@@ -27,17 +29,18 @@ def idle_cores() -> int:
     return max(1, len(mine) - taken)
 
 
-def settle_threads() -> int | None:
-    """Let torch compute on the idle cores where others are taken, unless the user said how many; return what was set, None = left as it is."""
+@contextmanager
+def on_idle_cores() -> Iterator[None]:
+    """Let torch compute on the idle cores only, where others are taken and the user did not say how many; afterwards it has what it had."""
     import torch
 
-    if any(os.environ.get(name) for name in _SET_BY_USER):
-        return None
-    idle = idle_cores()
-    if idle >= torch.get_num_threads():
-        return None
-    torch.set_num_threads(idle)
-    return idle
+    before = torch.get_num_threads()
+    if not any(os.environ.get(name) for name in _SET_BY_USER):
+        torch.set_num_threads(min(idle_cores(), before))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _busy_ticks(stat: Path = Path("/proc/stat")) -> dict[int, tuple[int, int]]:

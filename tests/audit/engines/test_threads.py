@@ -47,15 +47,25 @@ def test_ticks_of_the_system_become_shares(tmp_path):
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_torch_computes_on_the_idle_cores_only(monkeypatch):
-    monkeypatch.setattr(threads, "idle_cores", lambda: 1)
-    assert (threads.settle_threads(), torch.get_num_threads()) == (1, 1)
-    monkeypatch.setattr(threads, "idle_cores", lambda: 8)
-    assert (threads.settle_threads(), torch.get_num_threads()) == (None, 1)
+@pytest.mark.parametrize(("idle", "expected"), [(1, 1), (2, 2), (8, 2)])
+def test_torch_computes_on_the_idle_cores_only_and_then_has_what_it_had(monkeypatch, idle, expected):
+    monkeypatch.setattr(threads, "idle_cores", lambda: idle)
+    found = []
+
+    @threads.on_idle_cores()
+    def failing():
+        found.append(torch.get_num_threads())
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        failing()
+    assert found == [expected]
+    assert torch.get_num_threads() == 2
 
 
 @pytest.mark.usefixtures("two_threads")
 def test_what_the_user_set_stays(monkeypatch):
     monkeypatch.setattr(threads, "idle_cores", lambda: 1)
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert (threads.settle_threads(), torch.get_num_threads()) == (None, 2)
+    with threads.on_idle_cores():
+        assert torch.get_num_threads() == 2
