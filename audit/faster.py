@@ -7,6 +7,7 @@ finders and the arithmetic of skin tone keep float32.
 """
 
 import copy
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, NamedTuple
@@ -207,6 +208,7 @@ def _compiled(owner: Any, shortcuts: Shortcuts) -> Any:
     """Return the owner, or where modules are to be compiled a copy whose modules are: the owner itself stays as it is."""
     if not shortcuts.compiled:
         return owner
+    torch._logging.set_logs(all=logging.ERROR)  # what a compiler had to leave alone is of no use to who runs an audit
     owner = copy.copy(owner)
     for place, name in _modules(owner):
         module = getattr(place, name)
