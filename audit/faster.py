@@ -73,38 +73,34 @@ class Shortcuts(NamedTuple):
         return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
 
 
-class FasterSource:
-    """A source whose network takes shortcuts; see :class:`audit.sources.base.ImageSource`. All else it leaves to the source."""
+class _Faster:
+    """Something with a network, asked under its shortcuts; all else it leaves to what it stands for."""
 
-    def __init__(self, source: ImageSource, shortcuts: Shortcuts, device: str) -> None:
-        self._source, self._shortcuts, self._device = _compiled(source, shortcuts), shortcuts, device
+    def __init__(self, owner: Any, shortcuts: Shortcuts, device: str) -> None:
+        self._owner, self._shortcuts, self._device = _compiled(owner, shortcuts), shortcuts, device
 
     def __getattr__(self, name: str) -> Any:
-        if "_source" not in vars(self):  # a copy that is being made
+        if "_owner" not in vars(self):  # a copy that is being made
             raise AttributeError(name)
-        return getattr(self._source, name)
+        return getattr(self._owner, name)
+
+
+class FasterSource(_Faster):
+    """A source whose network takes shortcuts; see :class:`audit.sources.base.ImageSource`."""
 
     def draw(self, ids: np.ndarray, seeds: np.ndarray) -> Batch:
         """Draw as the source does."""
         with self._shortcuts.context(self._device):
-            return self._source.draw(ids, seeds)
+            return self._owner.draw(ids, seeds)
 
 
-class FasterInstrument:
+class FasterInstrument(_Faster):
     """An instrument whose network takes shortcuts; see :class:`audit.instruments.base.Instrument`."""
-
-    def __init__(self, instrument: Instrument, shortcuts: Shortcuts, device: str) -> None:
-        self._instrument, self._shortcuts, self._device = _compiled(instrument, shortcuts), shortcuts, device
-
-    def __getattr__(self, name: str) -> Any:
-        if "_instrument" not in vars(self):  # a copy that is being made
-            raise AttributeError(name)
-        return getattr(self._instrument, name)
 
     def read(self, batch: Batch) -> dict[str, np.ndarray]:
         """Read as the instrument does."""
         with self._shortcuts.context(self._device):
-            return self._instrument.read(batch)
+            return self._owner.read(batch)
 
 
 def hurried_source(source: ImageSource, shortcuts: Shortcuts, device: str) -> ImageSource:
@@ -193,7 +189,7 @@ def _within(what: str, moved: float, allowed: float, unit: str) -> float:
 
 def _how(*hurried: Any) -> str:
     groups = [list(h.values()) if isinstance(h, dict) else list(h) for h in hurried]
-    found = next((s._shortcuts for group in groups for s in group if isinstance(s, FasterSource | FasterInstrument)), Shortcuts())
+    found = next((s._shortcuts for group in groups for s in group if isinstance(s, _Faster)), Shortcuts())
     return " and ".join(["in bfloat16"] * (found.precision == "bfloat16") + ["compiled"] * found.compiled) or "as they are"
 
 
