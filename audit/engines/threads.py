@@ -35,7 +35,7 @@ def on_idle_cores() -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    if not any(os.environ.get(name) for name in _SET_BY_USER):
+    if before > 1 and not any(os.environ.get(name) for name in _SET_BY_USER):
         torch.set_num_threads(min(idle_cores(), before))
     try:
         yield

@@ -38,7 +38,8 @@ def train_diffusion(recipe: Recipe, out: Path, device: torch.device, *, sample: 
     latents = _cache_latents(model, stream, recipe.options, out)
     for stage in ("unet", "refine"):
         _fit_unet(model, latents, recipe.options, log, out, sample, stage)
-    for again, images in enumerate(recipe.options["decoder_images"]):
+    rounds = recipe.options["decoder_images"]
+    for again, images in enumerate(rounds if isinstance(rounds, list) else [rounds]):
         _sharpen_decoder(model, stream, recipe.options, log, out, again=again, images=images)
     if model.calibrated:
         _calibrate(model, latents, stream, recipe, log)

@@ -130,13 +130,15 @@ def test_a_tiny_recipe_runs_from_yaml_to_a_file_that_loads(tmp_path):
     assert (tmp_path / "out/mini/samples.png").is_file()
 
 
-def test_a_tiny_diffusion_recipe_runs_to_a_file_that_loads(tmp_path):
+@pytest.mark.parametrize("rounds", [[16, 16], 16])
+def test_a_tiny_diffusion_recipe_runs_to_a_file_that_loads(tmp_path, rounds):
     recipe = load_recipe("diffusion")
     text = {"name": "mini", "kind": "diffusion", "population": "balanced", "seed": 1, "schedule": [[64, 0]],
             "network": {**recipe.network, "steps": 2},
-            "options": {**recipe.options, "autoencoder_images": 16, "decoder_images": [16, 16], "calibration_draws": 32, "latents": 256, "batch": 16, "images": 32, "refine_images": 32}}  # fmt: skip
+            "options": {**recipe.options, "autoencoder_images": 16, "decoder_images": rounds, "calibration_draws": 32, "latents": 256, "batch": 16, "images": 32, "refine_images": 32}}  # fmt: skip
     (tmp_path / "mini.yaml").write_text(yaml.safe_dump(text))
     path = train(str(tmp_path / "mini.yaml"), tmp_path / "out")
+    assert (tmp_path / "out/mini/decoder_1.pt").is_file() == isinstance(rounds, list)
     net = load(path, "latent_diffusion")
     with torch.no_grad():
         z = torch.randn(2, net.z_dim)
